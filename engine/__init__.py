@@ -1,0 +1,75 @@
+"""ConvScope's engine: everything except the window. Usable from a script, a notebook or the command line.
+
+What is named here is the whole of what the window may use. Names are loaded when first asked for, so importing
+`engine` costs nothing and the window shows before OpenCV, OpenVINO or torch are loaded.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from engine.concurrency import Latest as Latest
+    from engine.concurrency import Worker as Worker
+    from engine.errors import Cancelled as Cancelled
+    from engine.errors import EngineError as EngineError
+    from engine.live import LiveSession as LiveSession
+    from engine.live import ModelState as ModelState
+    from engine.sources import Camera as Camera
+    from engine.sources import Capture as Capture
+    from engine.sources import SourceInfo as SourceInfo
+    from engine.sources import list_cameras as list_cameras
+    from engine.sources import open_source as open_source
+    from engine.store import data_folder as data_folder
+    from engine.store import replace_file as replace_file
+    from engine.training.config import Field as Field
+    from engine.training.config import TrainingConfig as TrainingConfig
+    from engine.training.events import Epoch as Epoch
+    from engine.training.events import History as History
+    from engine.training.events import Progress as Progress
+    from engine.training.events import Started as Started
+    from engine.training.events import Step as Step
+    from engine.training.events import Stopped as Stopped
+    from engine.training.events import TrainingEvent as TrainingEvent
+    from engine.training.runs import Run as Run
+    from engine.training.runs import new_run as new_run
+    from engine.training.runs import runs as runs
+    from engine.types import NOT_A_DIGIT as NOT_A_DIGIT
+    from engine.types import Activations as Activations
+    from engine.types import Classification as Classification
+    from engine.types import Detections as Detections
+    from engine.types import FaceMatch as FaceMatch
+    from engine.types import Frame as Frame
+    from engine.types import Layer as Layer
+    from engine.types import ModelCard as ModelCard
+    from engine.types import Preprocess as Preprocess
+    from engine.types import Region as Region
+    from engine.types import Result as Result
+    from engine.types import Timings as Timings
+    from engine.zoo import kernels as kernels
+    from engine.zoo import model_card as model_card
+    from engine.zoo import model_cards as model_cards
+
+_HOMES = {
+    "engine.concurrency": "Latest Worker",
+    "engine.errors": "Cancelled EngineError",
+    "engine.live": "LiveSession ModelState",
+    "engine.sources": "Camera Capture SourceInfo list_cameras open_source",
+    "engine.store": "data_folder replace_file",
+    "engine.training.config": "Field TrainingConfig",
+    "engine.training.events": "Epoch History Progress Started Step Stopped TrainingEvent",
+    "engine.training.runs": "Run new_run runs",
+    "engine.types": "NOT_A_DIGIT Activations Classification Detections FaceMatch Frame Layer ModelCard Preprocess "
+    "Region Result Timings",
+    "engine.zoo": "kernels model_card model_cards",
+}
+_HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
+
+__all__ = sorted(_HOME_OF)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOME_OF:
+        return getattr(importlib.import_module(_HOME_OF[name]), name)
+    raise AttributeError(f"module 'engine' has no attribute {name!r}")

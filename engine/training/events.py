@@ -1,0 +1,170 @@
+"""What a run says while it trains, and the record that is kept of it.
+
+Events are frozen, become one JSON object a line and come back as the same event: the run's process writes them, the
+window, the command line and the tests read them.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import math
+from dataclasses import dataclass, field
+from typing import Any, ClassVar, Literal, TypeAlias
+
+
+@dataclass(frozen=True)
+class Started:
+    """The data are loaded and the first step is next (again after a resume, then with `epoch` > 0)."""
+
+    event: ClassVar[str] = "started"
+    device: str
+    why: str
+    parameters: int
+    train_images: int
+    validation_images: int
+    classes: tuple[str, ...]
+    epochs: int
+    steps_per_epoch: int
+    epoch: int
+    time: float
+
+
+@dataclass(frozen=True)
+class Progress:
+    """Work before the first step: `what` is a sentence ("Downloading MNIST"), `share` in 0..1."""
+
+    event: ClassVar[str] = "progress"
+    what: str
+    share: float
+    time: float
+
+
+@dataclass(frozen=True)
+class Step:
+    """The mean over a few steps.
+
+    Attributes:
+        step: steps taken since the run began, over all epochs.
+        loss, accuracy: of the training batches since the last `Step`; accuracy in 0..1.
+        learning_rate: of the last of these steps.
+        images_per_second: training throughput, pauses left out.
+        time: seconds of training so far, pauses left out.
+    """
+
+    event: ClassVar[str] = "step"
+    step: int
+    epoch: float
+    loss: float
+    accuracy: float
+    learning_rate: float
+    images_per_second: float
+    time: float
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """The end of an epoch; `best` says that its weights are the ones kept."""
+
+    event: ClassVar[str] = "epoch"
+    epoch: int
+    step: int
+    train_loss: float
+    train_accuracy: float
+    validation_loss: float
+    validation_accuracy: float
+    best: bool
+    time: float
+
+
+@dataclass(frozen=True)
+class Paused:
+    """The run waits (`paused`), or goes on again."""
+
+    event: ClassVar[str] = "paused"
+    paused: bool
+    time: float
+
+
+Reason: TypeAlias = Literal["finished", "stopped", "cancelled", "nan", "memory", "disk", "error"]
+
+
+@dataclass(frozen=True)
+class Stopped:
+    """The end of the run, in a sentence; `best_epoch` is 0 if no weights were kept."""
+
+    event: ClassVar[str] = "stopped"
+    reason: Reason
+    message: str
+    hint: str
+    best_epoch: int
+    best_accuracy: float
+    time: float
+
+
+TrainingEvent: TypeAlias = Started | Progress | Step | Epoch | Paused | Stopped
+_KINDS: dict[str, type[Any]] = {kind.event: kind for kind in (Started, Progress, Step, Epoch, Paused, Stopped)}
+
+
+def to_json(event: TrainingEvent) -> str:
+    """One line of JSON; a number that is not finite becomes null, since JSON has no word for it."""
+    values = {"event": event.event, **dataclasses.asdict(event)}
+    return json.dumps({k: None if isinstance(v, float) and not math.isfinite(v) else v for k, v in values.items()})
+
+
+def from_json(line: str) -> TrainingEvent | None:
+    """The event in a line; None for a line that is damaged or of an unknown kind (a run killed while writing)."""
+    try:
+        values = json.loads(line)
+        kind = _KINDS[values.pop("event")]
+        for spec in dataclasses.fields(kind):
+            if values[spec.name] is None:
+                values[spec.name] = math.nan
+            if spec.type == "tuple[str, ...]":
+                values[spec.name] = tuple(values[spec.name])
+        event: TrainingEvent = kind(**values)
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return None
+    return event
+
+
+@dataclass
+class History:
+    """Everything a run has said so far; append-only.
+
+    After a resume the steps and epochs that are trained again replace the ones of the lost attempt, so a curve never
+    runs backwards.
+    """
+
+    started: Started | None = None
+    progress: Progress | None = None
+    steps: list[Step] = field(default_factory=list)
+    epochs: list[Epoch] = field(default_factory=list)
+    paused: bool = False
+    stopped: Stopped | None = None
+
+    def append(self, event: TrainingEvent) -> None:
+        match event:
+            case Started():
+                self.started, self.progress, self.paused, self.stopped = event, None, False, None
+                first_step = event.epoch * event.steps_per_epoch
+                while self.steps and self.steps[-1].step > first_step:
+                    self.steps.pop()
+                while self.epochs and self.epochs[-1].epoch > event.epoch:
+                    self.epochs.pop()
+            case Progress():
+                self.progress = event
+            case Step():
+                self.steps.append(event)
+            case Epoch():
+                self.epochs.append(event)
+            case Paused():
+                self.paused = event.paused
+            case Stopped():
+                self.stopped = event
+
+    @property
+    def best(self) -> Epoch | None:
+        """The epoch whose weights are kept."""
+        kept = [epoch for epoch in self.epochs if epoch.best]
+        return kept[-1] if kept else None

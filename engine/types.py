@@ -1,0 +1,263 @@
+"""The nouns of the engine: frozen, validated at birth, NumPy at the border.
+
+Nothing here knows how a thing is made; tensors never cross this border.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+Image: TypeAlias = NDArray[np.uint8]
+Floats: TypeAlias = NDArray[np.float32]
+Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the frame, x1 and y1 exclusive
+Task: TypeAlias = Literal["classification", "detection", "faces"]
+
+NOT_A_DIGIT = "not a digit"
+
+
+@dataclass(frozen=True, eq=False)
+class Frame:
+    """One picture on its way through the live flow.
+
+    Attributes:
+        image: (H, W, 3) uint8 RGB.
+        source: what it comes from, for people ("canvas", the camera's name, a file's name).
+        index: counts up from 0 within the source.
+        time: seconds on the clock of `time.perf_counter` when it was captured.
+        drawing: it is ink on a plain ground (the canvas), so a network for drawings need not guess.
+    """
+
+    image: Image
+    source: str
+    index: int
+    time: float
+    drawing: bool = False
+
+    def __post_init__(self) -> None:
+        if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or not self.image.size:
+            raise ValueError(f"a frame is (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")
+
+
+@dataclass(frozen=True, eq=False)
+class Classification:
+    """Calibrated probabilities of the classes, in the order of the card.
+
+    Attributes:
+        labels: names of the classes.
+        probabilities: (C,) float32, sums to 1.
+        rejected: the network says that this is none of its classes.
+    """
+
+    labels: tuple[str, ...]
+    probabilities: Floats
+    rejected: bool = False
+
+    def __post_init__(self) -> None:
+        if self.probabilities.shape != (len(self.labels),):
+            raise ValueError(f"{len(self.labels)} labels, probabilities of shape {self.probabilities.shape}")
+
+    @property
+    def best(self) -> int:
+        return int(self.probabilities.argmax())
+
+    @property
+    def label(self) -> str:
+        return self.labels[self.best]
+
+    def ranked(self) -> list[tuple[str, float]]:
+        """All classes with their probabilities, most probable first."""
+        order = np.argsort(-self.probabilities, kind="stable")
+        return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+
+@dataclass(frozen=True, eq=False)
+class Detections:
+    """Boxes of one frame as a struct of arrays; all arrays have the same length N.
+
+    Attributes:
+        xyxy: (N, 4) float32, pixels of the frame.
+        confidence: (N,) float32 in 0..1.
+        class_id: (N,) int64, index into `labels`.
+        labels: names of the classes.
+        track_id: (N,) int64, -1 where the box is not tracked.
+    """
+
+    xyxy: Floats
+    confidence: Floats
+    class_id: NDArray[np.int64]
+    labels: tuple[str, ...]
+    track_id: NDArray[np.int64] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.xyxy)
+        if self.xyxy.shape != (n, 4) or self.confidence.shape != (n,) or self.class_id.shape != (n,):
+            raise ValueError("the arrays of Detections differ in length")
+        if self.track_id is not None and self.track_id.shape != (n,):
+            raise ValueError("track_id differs in length")
+
+    def __len__(self) -> int:
+        return len(self.xyxy)
+
+    def __getitem__(self, mask: Any) -> Detections:
+        tracks = None if self.track_id is None else self.track_id[mask]
+        return Detections(self.xyxy[mask], self.confidence[mask], self.class_id[mask], self.labels, tracks)
+
+
+@dataclass(frozen=True, eq=False)
+class Region:
+    """A part of the frame that a classifier has read by itself.
+
+    Attributes:
+        box: where it lies in the frame.
+        classification: what was read there.
+        network_input: exactly what the network saw, before normalisation: (h, w) or (h, w, 3) uint8.
+    """
+
+    box: Box
+    classification: Classification
+    network_input: Image
+
+
+@dataclass(frozen=True, eq=False)
+class Activations:
+    """The output of one layer for one region of the frame.
+
+    Attributes:
+        layer: name of the layer in the card's `feature_layers`.
+        maps: (C, H, W) float32; a fully connected layer gives (C, 1, 1).
+        region: index into `Result.regions`.
+    """
+
+    layer: str
+    maps: Floats
+    region: int = 0
+
+
+@dataclass(frozen=True)
+class Timings:
+    """Seconds that one frame spent in each part of the live flow."""
+
+    waiting: float = 0.0  # from capture until a worker took it
+    preprocess: float = 0.0
+    network: float = 0.0
+    postprocess: float = 0.0
+
+    @property
+    def total(self) -> float:
+        return self.waiting + self.preprocess + self.network + self.postprocess
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """What a vision task says of one frame; what a task does not give is None or empty.
+
+    For a classifier `classification` is the whole frame's (of the first region, where there are several) and
+    `regions` holds every part that was read, from left to right; `text` is the number that they spell.
+    """
+
+    frame: Frame
+    model: str
+    generation: int = 0
+    classification: Classification | None = None
+    regions: tuple[Region, ...] = ()
+    text: str = ""
+    detections: Detections | None = None
+    faces: tuple[FaceMatch, ...] | None = None
+    activations: Activations | None = None
+    timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True)
+class FaceMatch:
+    """A face and who it is; `name` is None for a stranger."""
+
+    box: Box
+    score: float
+    landmarks: tuple[tuple[float, float], ...]
+    name: str | None
+    similarity: float
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """How a frame becomes the input of one network. Weights carry it with them.
+
+    Attributes:
+        kind: "drawing": ink is found, centred and scaled as MNIST was made, one region per digit;
+            "picture": the short side is resized and the centre cropped.
+        size: side of the square input in pixels.
+        channels: 1 (grey) or 3 (RGB).
+        mean, std: per channel, of values in 0..1.
+        resize: for "picture", the short side before the crop; 0 means `size`.
+    """
+
+    kind: Literal["drawing", "picture"]
+    size: int
+    channels: int
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+    resize: int = 0
+
+
+@dataclass(frozen=True)
+class Layer:
+    """A layer that can be looked into.
+
+    Attributes:
+        name: name of the node in the network ("conv1").
+        title: what people read ("conv1", "ReLU", "fully connected").
+        shape: (C, H, W) of its output for one input.
+        weights: name of its kernel in the weights file, (out, in, h, w) or (out, in), or "" if it has none.
+    """
+
+    name: str
+    title: str
+    shape: tuple[int, int, int]
+    weights: str = ""
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """Everything about one model; the same object serves training, live use, evaluation and export.
+
+    Attributes:
+        name: unique in the zoo; what `--model` takes.
+        title: for people.
+        architecture: name in the registry of `engine.networks`.
+        arguments: keyword arguments of that builder besides classes, channels and image_size.
+        classes: names, in the order of the outputs.
+        reject: the class that means "none of these", or "".
+        reject_above: an input is rejected where the probability of `reject` reaches this.
+        temperature: logits are divided by it before the softmax (Guo et al. 2017), so probabilities are calibrated.
+        layers: filled when the card is written or the network first built.
+        weights: the safetensors file; None: the network is built with random weights.
+        sha256: of the weights file; "" if unknown (a run of one's own).
+        metrics: what was measured, by name, such as {"MNIST test accuracy": 0.9972}.
+        origin: "bundled", "trained", "downloaded" or "random".
+    """
+
+    name: str
+    title: str
+    task: Task
+    architecture: str
+    classes: tuple[str, ...]
+    preprocess: Preprocess
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    reject: str = ""
+    reject_above: float = 0.5
+    temperature: float = 1.0
+    layers: tuple[Layer, ...] = ()
+    weights: Path | None = None
+    sha256: str = ""
+    parameters: int = 0
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    notes: str = ""
+    recipe: str = ""
+    licence: str = ""
+    origin: Literal["bundled", "trained", "downloaded", "random"] = "trained"
