@@ -189,8 +189,10 @@ class Preprocess:
     """How a frame becomes the input of one network. Weights carry it with them.
 
     Attributes:
-        kind: "drawing": ink is found, centred and scaled as MNIST was made, one region per digit;
-            "picture": the short side is resized and the centre cropped.
+        kind: "drawing": ink is found and becomes white on black; "picture": the short side is resized and the
+            centre cropped.
+        digits: for "drawing": each digit is a region of its own, scaled and centred as MNIST was made; otherwise
+            all ink is one thing whose longer side fills the square (as Fashion-MNIST was made).
         size: side of the square input in pixels.
         channels: 1 (grey) or 3 (RGB).
         mean, std: per channel, of values in 0..1.
@@ -203,6 +205,7 @@ class Preprocess:
     mean: tuple[float, ...]
     std: tuple[float, ...]
     resize: int = 0
+    digits: bool = True
 
 
 @dataclass(frozen=True)

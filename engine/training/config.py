@@ -192,7 +192,12 @@ class TrainingConfig:
         "Device",
         "Where the run computes.",
         "Machine",
-        choices=(("auto", "Best available"), ("cpu", "Processor"), ("cuda", "NVIDIA GPU"), ("mps", "Apple GPU")),
+        choices=(
+            ("auto", "Best available"),
+            ("cpu", "Processor"),
+            ("cuda", "NVIDIA GPU"),
+            ("mps", "Apple GPU"),
+        ),
     )
 
     def __post_init__(self) -> None:

@@ -121,11 +121,21 @@ class Run:
         if self.alive:
             raise EngineError(f"The run {self.name} is training already.", "Stop it first.")
         self.history.stopped = None
-        command = [sys.executable, "-m", "engine.training", str(self.folder / "run.toml"), "--out", str(self.folder)]
+        command = [
+            sys.executable,
+            "-m",
+            "engine.training",
+            str(self.folder / "run.toml"),
+            "--out",
+            str(self.folder),
+        ]
         command += ["--resume"] * resume + ["--considerate", "--quiet"]
         options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}
         root = Path(__file__).resolve().parents[2]
-        environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")])}
+        environment = {
+            **os.environ,
+            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
+        }
         try:
             with (self.folder / "log.txt").open("ab") as log:
                 self._child = subprocess.Popen(
@@ -170,7 +180,8 @@ def new_run(config: TrainingConfig, *, folder: Path | None = None, name: str = "
             folder = store.runs_folder() / f"{stem}-{number}"
     elif (folder / "events.jsonl").exists():
         raise EngineError(
-            f"{folder} holds a run already.", "Add --resume to go on with it, or name another folder with --out."
+            f"{folder} holds a run already.",
+            "Add --resume to go on with it, or name another folder with --out.",
         )
     store.replace_file(folder / "run.toml", lambda path: path.write_text(config.to_toml(), encoding="utf-8"))
     return Run(folder)

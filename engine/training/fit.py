@@ -1,0 +1,419 @@
+"""The training loop: `fit(config, data)` is a plain generator of events.
+
+Enters a `TrainingConfig` and a `DataSet` whose pictures live as uint8 tensors on the device; they are augmented there
+in whole batches, so no worker processes are needed (after cifar10-airbench, K. Jordan 2024). Leaves `TrainingEvent`s
+and, if a folder is given, `checkpoint.pt` after each epoch and the best weights with their card.
+
+Pausing is not asking for the next event. Every epoch seeds its own random choices from (seed, epoch), so a resumed
+run sees exactly the batches, augmentations and dropout masks that an uninterrupted one would have seen.
+"""
+
+from __future__ import annotations
+
+import copy
+import dataclasses
+import math
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from torch import Tensor, nn
+from torch.nn import functional
+
+from engine import networks, store, zoo
+from engine.data import DataSet, Split
+from engine.data.augment import AUGMENTATIONS
+from engine.errors import EngineError
+from engine.training.config import TrainingConfig
+from engine.training.events import Epoch, Started, Step, Stopped, TrainingEvent
+from engine.types import ModelCard, Preprocess
+
+STEPS_SHOWN = 100  # `Step` events an epoch, at most: enough for a smooth curve, little enough to cost nothing
+FIRST_STEPS_SHOWN = 20  # these one by one, so that a curve has points within the first second
+
+
+def fit(
+    config: TrainingConfig,
+    data: DataSet,
+    *,
+    folder: Path | None = None,
+    resume: bool = False,
+    stop: Callable[[], bool] = lambda: False,
+    clock: Callable[[], float] = time.perf_counter,
+) -> Iterator[TrainingEvent]:
+    """Train a network and tell of it; the last event is always a `Stopped`.
+
+    Args:
+        folder: where checkpoint, best weights and card go; None keeps nothing.
+        resume: go on from the checkpoint in `folder`, if there is one.
+        stop: asked before every step; True ends the run and keeps its best weights.
+        clock: seconds; only differences within a step count, so pauses do not.
+
+    Raises:
+        EngineError: the device is not there or the data do not suit the network (before the first event). What goes
+            wrong later (NaN loss, memory, disk) is the reason of the `Stopped` event.
+    """
+    device, why = choose_device(config.device)
+    training = _Training(config, data, device)
+    if resume and folder is not None:
+        training.load(folder / "checkpoint.pt")
+    yield Started(
+        device=str(device),
+        why=why,
+        parameters=sum(p.numel() for p in training.model.parameters()),
+        train_images=len(data.train.labels),
+        validation_images=len(data.validation.labels),
+        classes=data.classes,
+        epochs=config.epochs,
+        steps_per_epoch=training.steps_per_epoch,
+        epoch=training.epoch,
+        time=training.seconds,
+    )
+    try:
+        while training.epoch < config.epochs:
+            for step in training.run_epoch(stop, clock):
+                yield step
+                if not math.isfinite(step.loss):
+                    yield training.stopped(
+                        "nan",
+                        "The loss is no longer a number, so training has stopped.",
+                        "Lower the learning rate (a tenth is a good try); the best weights so far are kept.",
+                    )
+                    return
+            stopped_early = training.unfinished
+            if stopped_early and training.step == training.epoch * training.steps_per_epoch:
+                break  # asked to stop between two epochs: there is nothing new to validate
+            epoch = training.validate(clock)
+            if not math.isfinite(epoch.validation_loss) and not math.isfinite(epoch.train_loss):
+                yield training.stopped("nan", "The loss is no longer a number.", "Lower the learning rate.")
+                return
+            if folder is not None:
+                if epoch.best:
+                    training.save_model(folder)
+                if not stopped_early:
+                    training.save(folder / "checkpoint.pt")
+            yield epoch
+            if stopped_early:
+                break
+        if training.epoch < config.epochs:
+            yield training.stopped("stopped", "Stopped as asked; the best weights are kept.", "")
+        else:
+            yield training.stopped(
+                "finished",
+                f"Finished: {training.best_accuracy:.2%} of the validation pictures are read correctly.",
+                "",
+            )
+    except EngineError as error:
+        yield training.stopped("disk", error.message, error.hint)
+    except (MemoryError, RuntimeError) as error:
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
+            raise
+        yield training.stopped(
+            "memory",
+            "There was not enough memory for this network and batch size.",
+            "Choose a smaller batch size or picture size; the best weights so far are kept.",
+        )
+
+
+def choose_device(wanted: str) -> tuple[torch.device, str]:
+    """The device to train on and, in a few words, why.
+
+    Raises:
+        EngineError: a device was named that this machine does not have.
+    """
+    if wanted in ("auto", "cuda") and torch.cuda.is_available():
+        return torch.device("cuda"), torch.cuda.get_device_name()
+    if wanted in ("auto", "mps") and torch.backends.mps.is_available():
+        return torch.device("mps"), "Apple GPU"
+    if wanted in ("auto", "cpu"):
+        why = "no CUDA device found" if wanted == "auto" else "as asked"
+        return torch.device("cpu"), f"{why}, {torch.get_num_threads()} threads"
+    raise EngineError(f"This machine has no {wanted.upper()} device.", "Set the device to “Best available”.")
+
+
+def learning_rate_at(config: TrainingConfig, progress: float) -> float:
+    """The learning rate where `progress` (0..1) of all steps are done.
+
+    "one-cycle" rises linearly over the first quarter and falls along a cosine to nearly zero (after L. N. Smith and
+    N. Topin 2018); being a function of progress alone, it has no state that a resume could lose.
+    """
+    peak = config.learning_rate
+    match config.schedule:
+        case "one-cycle":
+            rise = 0.25
+            if progress < rise:
+                return peak * (0.04 + 0.96 * progress / rise)
+            return peak * (0.001 + 0.999 * 0.5 * (1 + math.cos(math.pi * (progress - rise) / (1 - rise))))
+        case "cosine":
+            return peak * 0.5 * (1 + math.cos(math.pi * progress))
+        case "step":
+            return peak * (1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01)
+    return peak
+
+
+@torch.inference_mode()
+def evaluate(
+    model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor, batch_size: int = 1000
+) -> tuple[float, float]:
+    """Mean cross entropy and accuracy (0..1) of `model` over a split; the model is left in evaluation mode."""
+    model.eval()
+    loss = torch.zeros((), device=device, dtype=torch.float64)
+    right = torch.zeros((), device=device, dtype=torch.float64)
+    for start in range(0, len(split.labels), batch_size):
+        pictures = split.images[start : start + batch_size].to(device)
+        labels = split.labels[start : start + batch_size].to(device)
+        with _mixed_precision(device):
+            logits = model(_normalise(pictures.float().div_(255), mean, std))
+        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").double()
+        right += (logits.argmax(1) == labels).sum()
+    count = max(1, len(split.labels))
+    return float(loss) / count, float(right) / count
+
+
+class _Training:
+    """Model, optimiser and where they stand; everything that a checkpoint holds."""
+
+    def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device) -> None:
+        if len(data.train.labels) < 2:
+            raise EngineError(
+                "There are too few pictures to train on.", "Put at least two into the folder of each class."
+            )
+        torch.manual_seed(config.seed)
+        self.config, self.data, self.device = config, data, device
+        channels, size = data.train.images.shape[1], data.train.images.shape[-1]
+        self.model = networks.build(
+            config.model,
+            classes=len(data.classes),
+            channels=channels,
+            image_size=size,
+            dropout=config.dropout,
+        ).to(device, memory_format=torch.channels_last)
+        self.averaged = copy.deepcopy(self.model) if config.average_weights else None
+        self.augment = AUGMENTATIONS[config.augmentation]
+        self.optimiser = _optimiser(config, self.model)
+        self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
+        self.std = torch.tensor(data.std, device=device).view(1, -1, 1, 1)
+        self.images = data.train.images.to(device)
+        self.labels = data.train.labels.to(device)
+        self.batch_size = min(config.batch_size, len(self.labels))
+        # A last batch of one picture has no variance, which batch normalisation needs: leave it out.
+        count = len(self.labels)
+        self.steps_per_epoch = max(1, count // self.batch_size + (count % self.batch_size > 1))
+        self.epoch = 0  # whole epochs done
+        self.step = 0
+        self.seconds = 0.0
+        self.unfinished = False  # the last epoch was broken off
+        self.best_epoch, self.best_accuracy, self.best_loss = 0, 0.0, math.inf
+        self.epoch_loss, self.epoch_accuracy = math.nan, math.nan
+
+    def run_epoch(self, stop: Callable[[], bool], clock: Callable[[], float]) -> Iterator[Step]:
+        """One pass over the training set; ends early, with `unfinished` set, when `stop` says so."""
+        config = self.config
+        seed = (config.seed * 1_000_003 + self.epoch * 7919 + 1) % 2**63
+        torch.manual_seed(seed)  # dropout
+        generator = torch.Generator(self.device).manual_seed(seed)
+        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed)).to(self.device)
+        total = config.epochs * self.steps_per_epoch
+        every = max(1, self.steps_per_epoch // STEPS_SHOWN)
+        sums = torch.zeros(4, device=self.device)  # loss and hits since the last event; of the whole epoch
+        shown_steps, shown_pictures, shown_seconds, epoch_pictures = 0, 0, 0.0, 0
+        self.model.train()
+        self.unfinished = False
+        for index in range(self.steps_per_epoch):
+            if stop():
+                self.unfinished = True
+                break
+            began = clock()
+            rate = learning_rate_at(config, self.step / total)
+            for group in self.optimiser.param_groups:
+                group["lr"] = rate
+            chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
+            labels = self.labels[chosen]
+            pictures = self.augment(self.images[chosen].float().div_(255), generator)
+            with _mixed_precision(self.device):
+                logits = self.model(_normalise(pictures, self.mean, self.std))
+            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+            self.optimiser.zero_grad(set_to_none=True)
+            loss.backward()
+            self.optimiser.step()
+            self.step += 1
+            self._average()
+            with torch.no_grad():
+                hits = (logits.argmax(1) == labels).sum()
+                now = torch.stack([loss.detach() * len(labels), hits.float()])
+                sums += torch.cat([now, now])
+            shown_steps += 1
+            shown_pictures += len(labels)
+            epoch_pictures += len(labels)
+            showing = shown_steps >= every or self.step <= FIRST_STEPS_SHOWN or index + 1 == self.steps_per_epoch
+            mean_loss, accuracy = (sums[:2] / shown_pictures).tolist() if showing else (0.0, 0.0)
+            if showing:
+                self.epoch_loss, self.epoch_accuracy = (sums[2:] / epoch_pictures).tolist()
+            took = clock() - began
+            self.seconds += took
+            shown_seconds += took
+            if showing:
+                yield Step(
+                    step=self.step,
+                    epoch=self.step / self.steps_per_epoch,
+                    loss=mean_loss,
+                    accuracy=accuracy,
+                    learning_rate=rate,
+                    images_per_second=shown_pictures / max(shown_seconds, 1e-9),
+                    time=self.seconds,
+                )
+                sums[:2] = 0
+                shown_steps, shown_pictures, shown_seconds = 0, 0, 0.0
+
+    def validate(self, clock: Callable[[], float]) -> Epoch:
+        """Close the epoch: measure the weights that would be kept, and whether they are the best so far."""
+        began = clock()
+        loss, accuracy = evaluate(
+            self.kept_model, self.data.validation, device=self.device, mean=self.mean, std=self.std
+        )
+        self.seconds += clock() - began
+        number = self.epoch + 1
+        best = math.isfinite(loss) and (accuracy, -loss) > (self.best_accuracy, -self.best_loss)
+        if best:
+            self.best_epoch, self.best_accuracy, self.best_loss = number, accuracy, loss
+        if not self.unfinished:
+            self.epoch = number
+        return Epoch(
+            epoch=number,
+            step=self.step,
+            train_loss=self.epoch_loss,
+            train_accuracy=self.epoch_accuracy,
+            validation_loss=loss,
+            validation_accuracy=accuracy,
+            best=best,
+            time=self.seconds,
+        )
+
+    @property
+    def kept_model(self) -> nn.Module:
+        return self.averaged if self.averaged is not None else self.model
+
+    def stopped(self, reason: Any, message: str, hint: str) -> Stopped:
+        return Stopped(reason, message, hint, self.best_epoch, self.best_accuracy, self.seconds)
+
+    def _average(self) -> None:
+        """Exponential moving average of the weights, with a short memory at first so that the start is forgotten."""
+        if self.averaged is None:
+            return
+        decay = min(self.config.average_weights, (1 + self.step) / (10 + self.step))
+        with torch.no_grad():
+            torch._foreach_lerp_(
+                list(self.averaged.parameters()), [p.detach() for p in self.model.parameters()], 1 - decay
+            )
+            for kept, current in zip(self.averaged.buffers(), self.model.buffers(), strict=True):
+                if kept.is_floating_point():
+                    kept.lerp_(current, 1 - decay)
+                else:
+                    kept.copy_(current)
+
+    def save_model(self, folder: Path) -> None:
+        """Write the weights that are kept, and the card that makes them a model of the zoo."""
+        weights = {
+            name: value.detach().cpu().contiguous()
+            for name, value in self.kept_model.state_dict().items()
+            if not name.endswith("num_batches_tracked")  # only training needs it
+        }
+        path = folder / "model.safetensors"
+        store.replace_file(path, lambda temporary: safetensors.torch.save_file(weights, temporary))
+        zoo.write_card(self.card(folder), folder / "model.json")
+
+    def card(self, folder: Path) -> ModelCard:
+        config, data = self.config, self.data
+        channels, size = data.train.images.shape[1], data.train.images.shape[-1]
+        digits = data.classes[:10] == tuple("0123456789")
+        return ModelCard(
+            name=folder.name,
+            title=folder.name,
+            task="classification",
+            architecture=config.model,
+            arguments={"dropout": config.dropout},
+            classes=data.classes,
+            reject=data.classes[-1] if data.classes[-1].startswith("not a ") else "",
+            preprocess=Preprocess(
+                kind="drawing" if channels == 1 and size == 28 else "picture",
+                size=size,
+                channels=channels,
+                mean=tuple(data.mean),
+                std=tuple(data.std),
+                digits=digits,
+            ),
+            weights=folder / "model.safetensors",
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            metrics={"validation accuracy": self.best_accuracy, "validation loss": self.best_loss},
+            notes=f"Trained on {data.name}, epoch {self.best_epoch} of {config.epochs}.",
+            recipe=config.to_toml(),
+            licence="yours",
+            origin="trained",
+        )
+
+    def save(self, path: Path) -> None:
+        state = {
+            "model": self.model.state_dict(),
+            "averaged": None if self.averaged is None else self.averaged.state_dict(),
+            "optimiser": self.optimiser.state_dict(),
+            "progress": {
+                name: getattr(self, name)
+                for name in ("epoch", "step", "seconds", "best_epoch", "best_accuracy", "best_loss")
+            },
+            "config": {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("folder", "device")},
+        }
+        store.replace_file(path, lambda temporary: torch.save(state, temporary))
+
+    def load(self, path: Path) -> None:
+        if not path.exists():
+            return
+        try:
+            state = torch.load(path, map_location=self.device, weights_only=True)
+            if any(getattr(self.config, k) != v for k, v in state["config"].items()):
+                raise EngineError(
+                    "The settings have changed since this run began, so it cannot go on.",
+                    "Start a new run with the new settings.",
+                )
+            self.model.load_state_dict(state["model"])
+            if self.averaged is not None:
+                self.averaged.load_state_dict(state["averaged"])
+            self.optimiser.load_state_dict(state["optimiser"])
+            for name, value in state["progress"].items():
+                setattr(self, name, value)
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+            raise EngineError(
+                f"The checkpoint {path.name} is damaged, so the run cannot go on from it.",
+                "Start the run anew; its best weights so far are still in its folder.",
+            ) from error
+
+
+def _optimiser(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
+    # Decaying biases and the scales of normalisation only hurts (He et al. 2019, "Bag of tricks").
+    decayed = [p for p in model.parameters() if p.ndim > 1]
+    plain = [p for p in model.parameters() if p.ndim <= 1]
+    groups: list[dict[str, Any]] = [
+        {"params": decayed, "weight_decay": config.weight_decay},
+        {"params": plain, "weight_decay": 0.0},
+    ]
+    if config.optimiser == "sgd":
+        return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
+    kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
+    return kind(groups, lr=config.learning_rate, fused=True)
+
+
+def _normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def _mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where the hardware multiplies it natively: the range of float32, so no loss scaling is needed."""
+    if device.type == "cuda":
+        enabled = torch.cuda.is_bf16_supported()
+    else:
+        enabled = device.type == "cpu" and bool(
+            torch.cpu._is_amx_tile_supported() or torch.cpu._is_avx512_bf16_supported()
+        )
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
