@@ -64,7 +64,7 @@ class Worker:
     def __init__(self, name: str, body: Callable[[threading.Event], None]) -> None:
         self._stop = threading.Event()
         self._body = body
-        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+        self._thread = threading.Thread(target=self._run, name=f"convscope-{name}", daemon=True)
 
     def start(self) -> Worker:
         self._thread.start()
