@@ -17,6 +17,16 @@ Lock = threading.Lock
 Flag = threading.Event
 
 
+def on_thread_failure(report: Callable[[BaseException], None]) -> None:
+    """Hand every exception that leaves a thread to `report` (called in that thread)."""
+
+    def hook(failure: threading.ExceptHookArgs) -> None:
+        if failure.exc_value is not None and not isinstance(failure.exc_value, SystemExit):
+            report(failure.exc_value)
+
+    threading.excepthook = hook
+
+
 class Latest(Generic[T]):
     """A slot of one: `put` overwrites, `take` empties.
 
@@ -28,6 +38,7 @@ class Latest(Generic[T]):
         self._item: T | None = None
         self._condition = threading.Condition()
         self._on_filled = on_filled
+        self._woken = False  # a wake that comes before the wait must not be lost
         self.dropped = 0  # items overwritten before anybody took them
 
     def put(self, item: T) -> None:
@@ -43,14 +54,17 @@ class Latest(Generic[T]):
     def take(self, timeout: float | None = 0.0) -> T | None:
         """The item, or None if there is none within `timeout` seconds (None: wait until woken)."""
         with self._condition:
-            if self._item is None and timeout != 0.0:
-                self._condition.wait(timeout)
+            if timeout != 0.0:
+                if self._item is None and not self._woken:
+                    self._condition.wait(timeout)
+                self._woken = False
             item, self._item = self._item, None
             return item
 
     def wake(self) -> None:
-        """Let a waiting `take` return None now."""
+        """Let a waiting `take` return now, or the next one at once, with an item only if there is one."""
         with self._condition:
+            self._woken = True
             self._condition.notify_all()
 
 

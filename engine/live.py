@@ -1,0 +1,191 @@
+"""The live flow's inference thread: frames in, results out, the latest wins on both sides.
+
+It owns the running network. Loading another one, looking into a layer and reading a frame all happen in this one
+thread, which sleeps until there is something to do.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from engine.concurrency import Flag, Latest, Lock, Worker
+from engine.errors import EngineError
+from engine.types import Frame, ModelCard, Result
+
+if TYPE_CHECKING:
+    from engine.vision.classify import Classifier
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class ModelState:
+    """Which network runs, or is being loaded, or could not be.
+
+    Attributes:
+        name: of the card that was asked for.
+        phase: "loading" and "failed" leave the network that ran before running.
+        card: with its layers; None until ready.
+        device, why: where the network runs and why there ("CPU · OpenVINO", "no CUDA device found").
+        error: why loading failed.
+        generation: counts networks that became ready; the results of the one that runs carry it.
+    """
+
+    name: str
+    phase: Literal["loading", "ready", "failed"]
+    card: ModelCard | None = None
+    device: str = ""
+    why: str = ""
+    error: EngineError | None = None
+    generation: int = 0
+
+
+class LiveSession:
+    """Reads frames as they come with one network at a time.
+
+    Attributes:
+        frames: what has been submitted and not been read yet.
+        results: what has been read and not been taken yet.
+    """
+
+    frames: Latest[Frame]
+    results: Latest[Result]
+
+    def __init__(
+        self,
+        *,
+        on_result: Callable[[], None],
+        on_model: Callable[[ModelState], None],
+        on_error: Callable[[EngineError], None],
+    ) -> None:
+        """All three are called in the inference thread.
+
+        Args:
+            on_result: `results` went from empty to full.
+            on_model: a network is being loaded, is ready, or failed.
+            on_error: a frame failed; the next call comes only after a frame has worked again.
+        """
+        self.frames = Latest()
+        self.results = Latest(on_result)
+        self._on_model = on_model
+        self._on_error = on_error
+        self._lock = Lock()  # guards what other threads set: the five names below
+        self._wanted: str | None = None
+        self._asked = 0  # counts calls of `use`
+        self._layer: str | None = None
+        self._region = 0
+        self._last: Frame | None = None
+        self._ending = False
+        self._classifier: Classifier | None = None
+        self._generation = 0
+        self._failing = False
+        self._worker = Worker("inference", self._run)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End the thread after what it is doing now; nothing is called any more once this returns."""
+        self._ending = True
+        self.frames.wake()
+        self._worker.stop()
+
+    def submit(self, frame: Frame) -> None:
+        """Hand in a frame; it replaces one that has not been read yet."""
+        with self._lock:
+            self._last = frame
+        self.frames.put(frame)
+
+    def use(self, name: str) -> None:
+        """Load the network of that name; what is shown now is read again with it."""
+        with self._lock:
+            self._wanted = name
+            self._asked += 1
+        self.frames.wake()
+
+    def watch(self, layer: str | None, region: int = 0) -> None:
+        """Give the output of this layer for that region with every result (None: of no layer)."""
+        with self._lock:
+            changed = (self._layer, self._region) != (layer, region)
+            self._layer, self._region = layer, region
+        if changed:
+            self.frames.wake()
+
+    # ----------------------------------------------------------------------------- in the inference thread
+
+    def _run(self, stop: Flag) -> None:
+        loaded = 0
+        watched: tuple[str | None, int] = (None, 0)
+        read: Frame | None = None
+        while True:
+            frame = self.frames.take(None)
+            if self._ending or stop.is_set():
+                return
+            with self._lock:
+                wanted, asked = self._wanted, self._asked
+            if wanted is not None and asked != loaded:
+                loaded = asked
+                self._load(wanted)
+                frame = self.frames.take() or self._last
+            with self._lock:
+                watch = (self._layer, self._region)
+                if asked != self._asked:  # yet another network was asked for meanwhile
+                    continue
+            if watch != watched:
+                watched = watch
+                frame = frame or self._last
+            if frame is not None and self._classifier is not None:
+                self._read(frame, self._classifier, watch, again=frame is read)
+                read = frame
+
+    def _load(self, name: str) -> None:
+        from engine import zoo
+
+        self._tell(ModelState(name, "loading", generation=self._generation))
+        try:
+            card = zoo.model_card(name)
+            from engine.vision.classify import Classifier
+
+            classifier = Classifier(card)
+        except EngineError as error:
+            self._tell(ModelState(name, "failed", error=error, generation=self._generation))
+            return
+        except Exception as error:  # a bug in one network must not end the live flow
+            _log.exception("loading %s", name)
+            failure = EngineError(f"The model “{name}” could not be loaded.", f"{type(error).__name__}: {error}")
+            self._tell(ModelState(name, "failed", error=failure, generation=self._generation))
+            return
+        self._classifier = classifier
+        self._generation += 1
+        self._failing = False
+        self.results.take()  # what the network before has read and nobody has seen
+        device = classifier.network.device
+        self._tell(ModelState(name, "ready", classifier.card, device.title, device.why, generation=self._generation))
+
+    def _read(self, frame: Frame, classifier: Classifier, watch: tuple[str | None, int], *, again: bool) -> None:
+        try:
+            result = classifier.predict(frame, layer=watch[0], region=watch[1], generation=self._generation)
+            if again:  # how long ago an old frame was captured says nothing about the pace of the flow
+                result = dataclasses.replace(result, timings=dataclasses.replace(result.timings, waiting=0.0))
+        except Exception as error:
+            if not self._failing:
+                self._failing = True
+                _log.warning("a frame of %s failed", frame.source, exc_info=True)
+                if not isinstance(error, EngineError):
+                    error = EngineError(
+                        f"“{classifier.card.name}” could not read this picture.", f"{type(error).__name__}: {error}"
+                    )
+                if not self._ending:
+                    self._on_error(error)
+            return
+        self._failing = False
+        if not self._ending:
+            self.results.put(result)
+
+    def _tell(self, state: ModelState) -> None:
+        if not self._ending:
+            self._on_model(state)

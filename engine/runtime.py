@@ -1,0 +1,392 @@
+"""Where a network runs, and why there: CUDA, Apple's GPU, or the processor through OpenVINO.
+
+A card and its weights enter, a `Network` leaves: float batches in, logits and the output of any layer out. On a
+processor the torch network is converted once (`convert`, in a process of its own where torch is not loaded yet) and
+kept in the cache folder; from then on only OpenVINO is imported, which starts in a tenth of the time that torch
+needs and answers several times faster.
+
+The one converted file has every layer as a named output. What is not asked for is cut off before it is compiled, so
+that looking into a layer costs the prediction next to nothing.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import ctypes
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import platform
+import shutil
+import sys
+from collections import OrderedDict
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Literal, Protocol
+
+import numpy as np
+
+from engine import store
+from engine.errors import EngineError
+from engine.types import Floats, Layer, ModelCard
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+SOFTMAX = "softmax"  # the last layer of every network here: its probabilities
+
+_LOGITS = "logits"
+_FORMAT = 2  # of the converted networks; another number leaves the old ones unread
+_SMALL = 3_000_000  # parameters up to which a network is computed exactly and needs no blob cache
+_KEPT_VARIANTS = 3  # compiled networks kept per model, so that going back to a layer is instant
+
+
+@dataclass(frozen=True)
+class Device:
+    """Where networks run on this machine.
+
+    Attributes:
+        kind: what runs them.
+        title: for people ("CPU · OpenVINO").
+        why: why there and not elsewhere ("no CUDA device found").
+    """
+
+    kind: Literal["cuda", "mps", "openvino", "torch"]
+    title: str
+    why: str
+
+
+class Network(Protocol):
+    """A network that is ready to run. Use it from one thread at a time."""
+
+    device: Device
+    layers: tuple[Layer, ...]
+    parameters: int
+
+    def run(self, batch: Floats, layer: str | None = None) -> tuple[Floats, Floats | None]:
+        """Logits (N, classes) of a batch (N, C, H, W), and the output of `layer`: (N, ...) as the layer gives it.
+
+        `layer` must be one of `layers` other than the softmax, or None.
+        """
+        ...
+
+
+def best_device() -> Device:
+    """The fastest device of this machine; torch is only imported where a GPU is likely."""
+    if _cuda_driver_sees_a_device():
+        import torch
+
+        if torch.cuda.is_available():
+            return Device("cuda", f"{torch.cuda.get_device_name(0)} · CUDA", "fastest device found")
+        why = "a CUDA device is there, but this PyTorch cannot use it"
+    elif sys.platform == "darwin" and platform.machine() == "arm64":
+        import torch
+
+        if torch.backends.mps.is_available():
+            return Device("mps", "Apple GPU · MPS", "fastest device found")
+        why = "this PyTorch cannot use the Apple GPU"
+    else:
+        why = "no CUDA device found"
+    if _openvino_version():
+        return Device("openvino", "CPU · OpenVINO", why)
+    return Device("torch", "CPU · PyTorch", f"{why}, and OpenVINO is not installed")
+
+
+def open_network(
+    card: ModelCard,
+    *,
+    digest: str,
+    build: Callable[[], nn.Module],
+    interactive: bool = True,
+    device: Device | None = None,
+) -> Network:
+    """The network of `card`, ready to run on the best device (or `device`).
+
+    Args:
+        digest: names the weights; equal digests are taken to be equal weights.
+        build: makes the torch network with its weights; only called where torch is needed.
+        interactive: leave a core to the window; otherwise all cores are used.
+
+    Raises:
+        EngineError: the weights are damaged, or do not belong to this architecture.
+    """
+    device = device or best_device()
+    if device.kind == "openvino":
+        folder = converted_folder(card, digest)
+        if not (folder / "about.json").exists():
+            try:
+                convert(card, digest=digest, build=build)
+            except EngineError:
+                raise
+            except Exception:
+                why = "OpenVINO cannot run this network"
+                return _TorchNetwork(card, build(), Device("torch", "CPU · PyTorch", why), interactive=interactive)
+        try:
+            return _OpenVINONetwork(card, folder, device, interactive=interactive)
+        except Exception:  # a damaged file in the cache, which is only a cache: make it again
+            store.remove_folder(folder)
+            convert(card, digest=digest, build=build)
+            return _OpenVINONetwork(card, folder, device, interactive=interactive)
+    return _TorchNetwork(card, build(), device, interactive=interactive)
+
+
+def converted_folder(card: ModelCard, digest: str) -> Path:
+    """Where the converted network of `card` is or will be."""
+    shape = (card.preprocess.channels, card.preprocess.size, len(card.classes))
+    key = json.dumps(
+        [_FORMAT, digest, card.architecture, dict(card.arguments), shape, _openvino_version()], default=str
+    )
+    return store.cache_folder() / "networks" / hashlib.sha256(key.encode()).hexdigest()[:24]
+
+
+def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> Path:
+    """Convert a torch network to OpenVINO's form and keep it; returns its folder. Imports torch.
+
+    Raises:
+        EngineError: the network cannot be built, or the cache cannot be written to.
+    """
+    import openvino
+    import torch
+
+    folder = converted_folder(card, digest)
+    tapped = _tapped(build())
+    side, channels = card.preprocess.size, card.preprocess.channels
+    with torch.no_grad():
+        layers = _layers_of(tapped, channels, side)
+        tapped.wanted = {layer.name for layer in layers}
+        count = torch.export.Dim("count", min=1, max=65536)
+        example = (torch.zeros(2, channels, side, side),)
+        program = torch.export.export(tapped, example, dynamic_shapes=({0: count},), strict=False)
+    model = openvino.convert_model(program)
+    model.reshape([-1, channels, side, side])
+    for name, output in zip([_LOGITS, *(layer.name for layer in layers)], model.outputs, strict=True):
+        output.get_tensor().set_names({name})
+    about = {
+        "layers": [dataclasses.asdict(layer) for layer in layers],
+        "parameters": sum(weight.numel() for weight in tapped.net.parameters()),
+    }
+    making = folder.with_name(f".{folder.name}.{os.getpid()}.tmp")
+    try:
+        shutil.rmtree(making, ignore_errors=True)
+        making.mkdir(parents=True)
+        openvino.save_model(model, making / "model.xml", compress_to_fp16=False)
+        (making / "about.json").write_text(json.dumps(about), encoding="utf-8")
+        with contextlib.suppress(OSError):  # another process was faster: its files are as good
+            making.rename(folder)
+    except (OSError, RuntimeError) as error:
+        cause = error if isinstance(error, OSError) else OSError(str(error))
+        raise store.write_error(folder / "model.bin", cause) from error
+    finally:
+        shutil.rmtree(making, ignore_errors=True)
+    return folder
+
+
+def _openvino_version() -> str:
+    try:
+        return importlib.metadata.version("openvino")
+    except importlib.metadata.PackageNotFoundError:
+        return ""
+
+
+def _cuda_driver_sees_a_device() -> bool:
+    """Ask NVIDIA's driver itself, which takes a millisecond; importing torch to ask takes a second or two."""
+    name = "nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1"
+    count = ctypes.c_int(0)
+    try:
+        driver = ctypes.CDLL(name)
+        return driver.cuInit(0) == 0 and driver.cuDeviceGetCount(ctypes.byref(count)) == 0 and count.value > 0
+    except (OSError, AttributeError):
+        return False
+
+
+def _threads(parameters: int, *, interactive: bool) -> int:
+    """Threads for one prediction: a small network is not faster on several, and the window needs a core of its own."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    if not interactive:
+        return cores
+    return 1 if parameters <= _SMALL else max(1, cores - 1)
+
+
+# -------------------------------------------------------------------------------------------- the processor
+
+
+class _OpenVINONetwork:
+    """A converted network, compiled once for each set of outputs that is asked for."""
+
+    def __init__(self, card: ModelCard, folder: Path, device: Device, *, interactive: bool) -> None:
+        import openvino
+
+        about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        self.device = device
+        self.layers = (
+            *(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in about["layers"]),
+            _softmax(card),
+        )
+        self.parameters = int(about["parameters"])
+        self._core = openvino.Core()
+        self._model = self._core.read_model(folder / "model.xml")
+        self._options: dict[str, Any] = {
+            "PERFORMANCE_HINT": "LATENCY",
+            "INFERENCE_NUM_THREADS": _threads(self.parameters, interactive=interactive),
+            "ENABLE_CPU_PINNING": False,  # the window's thread may be on that very core
+        }
+        if self.parameters <= _SMALL:
+            self._options["INFERENCE_PRECISION_HINT"] = "f32"
+        else:
+            self._options["CACHE_DIR"] = str(store.cache_folder() / "compiled")
+        self._requests: OrderedDict[str, Any] = OrderedDict()
+        self._request("")
+
+    def run(self, batch: Floats, layer: str | None = None) -> tuple[Floats, Floats | None]:
+        request = self._request(layer or "")
+        request.infer({0: batch}, share_inputs=True)
+        logits = request.get_tensor(_LOGITS).data.copy()
+        return logits, request.get_tensor(layer).data.copy() if layer else None
+
+    def _request(self, layer: str) -> Any:
+        if layer in self._requests:
+            self._requests.move_to_end(layer)
+            return self._requests[layer]
+        wanted = {_LOGITS, layer}
+        model = self._model.clone()
+        for output in list(model.outputs):
+            if not output.get_names() & wanted:
+                model.remove_result(output.get_node())
+        request = self._core.compile_model(model, "CPU", self._options).create_infer_request()
+        self._requests[layer] = request
+        if len(self._requests) > _KEPT_VARIANTS:
+            del self._requests[next(name for name in self._requests if name)]  # never the one without a layer
+        return request
+
+
+# ---------------------------------------------------------------------------------------------------- torch
+
+
+class _TorchNetwork:
+    """The torch network itself, on a GPU in half precision, or where there is no OpenVINO on the processor."""
+
+    def __init__(self, card: ModelCard, net: nn.Module, device: Device, *, interactive: bool) -> None:
+        import torch
+
+        self.device = device
+        self._tapped = _tapped(net)
+        side, channels = card.preprocess.size, card.preprocess.channels
+        with torch.inference_mode():
+            self.layers = (*_layers_of(self._tapped, channels, side), _softmax(card))
+        self.parameters = sum(weight.numel() for weight in net.parameters())
+        self._where = torch.device("cpu" if device.kind == "torch" else device.kind)
+        self._kind = torch.float16 if device.kind == "cuda" else torch.float32
+        if device.kind == "torch":
+            torch.set_num_threads(_threads(self.parameters, interactive=interactive))
+        self._tapped.to(self._where, self._kind, memory_format=torch.channels_last)
+
+    def run(self, batch: Floats, layer: str | None = None) -> tuple[Floats, Floats | None]:
+        import torch
+
+        with torch.inference_mode():
+            inputs = torch.from_numpy(np.ascontiguousarray(batch)).to(self._where, self._kind)
+            self._tapped.wanted = {layer} if layer else set()
+            logits, *maps = self._tapped(inputs.contiguous(memory_format=torch.channels_last))
+            return self._to_numpy(logits), self._to_numpy(maps[0]) if maps else None
+
+    @staticmethod
+    def _to_numpy(tensor: torch.Tensor) -> Floats:
+        array: Floats = tensor.float().cpu().contiguous().numpy()
+        return array
+
+
+def _tapped(net: nn.Module) -> Any:
+    """`net` as a module that returns (logits, output of each wanted layer in the order of the flow).
+
+    A layer is a module without children; one that is used several times counts up ("relu", "relu_1"), as
+    torchvision's feature extraction names them.
+    """
+    import torch
+    from torch import nn
+
+    class Tapped(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.net = net
+            self.wanted: set[str] | None = None  # None: all
+            self.seen: dict[str, torch.Tensor] = {}
+            self.modules_seen: dict[str, tuple[str, nn.Module]] = {}
+            self._counts: dict[str, int] = {}
+
+        def forward(self, inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+            self.seen, self._counts = {}, {}
+            logits = self.net(inputs)
+            seen, self.seen = self.seen, {}
+            return (logits, *seen.values())
+
+        def keep(self, name: str, module: nn.Module, output: Any) -> None:
+            count = self._counts.get(name, 0)
+            self._counts[name] = count + 1
+            key = f"{name}_{count}" if count else name
+            if isinstance(output, torch.Tensor) and (self.wanted is None or key in self.wanted):
+                # A product of its own, not the tensor itself: the next module may overwrite that in place, and
+                # OpenVINO cannot name one tensor twice. Its compiler takes the product out again.
+                self.seen[key] = output * 1.0
+                self.modules_seen[key] = (name, module)
+
+    tapped = Tapped().eval()
+    for name, module in net.named_modules():
+        if name and next(module.children(), None) is None:
+            if getattr(module, "inplace", False):
+                module.inplace = False
+            module.register_forward_hook(lambda module, _, output, name=name: tapped.keep(name, module, output))
+    return tapped
+
+
+def _layers_of(tapped: Any, channels: int, side: int) -> tuple[Layer, ...]:
+    """The layers that can be looked into, found by one run with an empty picture; sets `tapped.wanted` to them."""
+    import torch
+    from torch import nn
+
+    tapped.wanted = None
+    tapped.modules_seen.clear()
+    outputs = tapped(torch.zeros(1, channels, side, side))[1:]
+    found = list(zip(tapped.modules_seen.items(), outputs, strict=True))
+    unseen = (nn.Dropout, nn.Dropout1d, nn.Dropout2d, nn.Identity)  # they change nothing outside training
+    found = [entry for entry in found if not isinstance(entry[0][1][1], unseen) and entry[1].dim() in (2, 4)]
+    dense = sum(isinstance(module, nn.Linear) for (_, (_, module)), _ in found)
+    layers: list[Layer] = []
+    for (key, (path, module)), output in found:
+        shape = tuple(output.shape[1:]) if output.dim() == 4 else (output.shape[1], 1, 1)
+        own = isinstance(module, nn.Conv2d | nn.Linear)
+        layers.append(Layer(key, _title(key, module, dense), shape, f"{path}.weight" if own else ""))
+    tapped.wanted = {layer.name for layer in layers}
+    return tuple(layers)
+
+
+def _title(name: str, module: nn.Module, dense: int) -> str:
+    """The words of a chapter's headings; inside a block of a large network its own names are clearer."""
+    from torch import nn
+
+    if "." in name:
+        return name
+    number = name.lstrip("abcdefghijklmnopqrstuvwxyz_")
+    match module:
+        case nn.Linear():
+            return f"fully connected {number}".strip() if dense > 1 else "fully connected"
+        case nn.BatchNorm2d() | nn.BatchNorm1d():
+            return "batch norm"
+        case nn.ReLU():
+            return "ReLU"
+        case nn.AdaptiveAvgPool2d():
+            return "global average"
+        case _:
+            return name
+
+
+def _softmax(card: ModelCard) -> Layer:
+    return Layer(SOFTMAX, SOFTMAX, (len(card.classes), 1, 1))
+
+
+def loaded_torch() -> bool:
+    """Whether this process has torch already, so that using it costs nothing more."""
+    return "torch" in sys.modules

@@ -1,0 +1,338 @@
+"""The zoo: every model that can be used, each with its card.
+
+A card is a JSON file beside its weights. Bundled ones lie in `resources/models`, a trained one in the folder of its
+run, whose name it takes. Listing cards costs neither torch nor a look at the weights; a damaged card never hides the
+others. Weights are read as safetensors and nothing else, since a pickle may carry code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import difflib
+import hashlib
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from engine import runtime, store
+from engine.errors import EngineError
+from engine.types import Floats, Layer, ModelCard, Preprocess
+
+if TYPE_CHECKING:
+    from torch import nn
+
+_log = logging.getLogger(__name__)
+_MODELS = store.RESOURCES / "models"
+
+_cards: dict[Path, tuple[int, ModelCard | EngineError]] = {}  # what was read, by path, with the file's time
+_digests: dict[Path, tuple[int, int, str]] = {}
+
+
+# ----------------------------------------------------------------------------------------------------- cards
+
+
+def model_cards() -> list[ModelCard]:
+    """All models: the bundled ones, then trained runs, newest first. Damaged cards are left out (see `damaged`)."""
+    return [card for card in _entries() if isinstance(card, ModelCard)]
+
+
+def damaged() -> list[EngineError]:
+    """What is wrong with each card that cannot be used."""
+    return [card for card in _entries() if isinstance(card, EngineError)]
+
+
+def model_card(name: str) -> ModelCard:
+    """The card called `name`.
+
+    Raises:
+        EngineError: there is none; the hint lists similar names.
+    """
+    cards = model_cards()
+    for card in cards:
+        if card.name == name:
+            return card
+    for path, origin in _paths():
+        if name in (path.parent.name if origin == "trained" else path.stem,):
+            read = _read(path, origin)
+            if isinstance(read, EngineError):
+                raise read
+    names = [card.name for card in cards]
+    near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
+    if near:
+        hint = f"Did you mean {' or '.join(near)}?"
+    elif names:
+        hint = f"There are: {', '.join(names)}."
+    else:
+        hint = "Train one first: the Train page, or “python main.py train RUN.toml”."
+    raise EngineError(f"There is no model called “{name}”.", hint)
+
+
+def read_card(path: Path) -> ModelCard:
+    """The card in a JSON file; the path of its weights is taken relative to that file.
+
+    Raises:
+        EngineError: the file cannot be read or is no card.
+    """
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EngineError(
+            f"The model card {path} cannot be read: {error.strerror or error}.", "Check that the file is there."
+        ) from error
+    except ValueError as error:
+        raise _damaged_card(path, "it is not valid JSON") from error
+    try:
+        return _card_from(values, path.parent)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged_card(path, str(error)) from error
+
+
+def write_card(card: ModelCard, path: Path) -> None:
+    """Write `card` as JSON with all of its fields; the path of the weights becomes relative to the file.
+
+    Raises:
+        EngineError: the folder cannot be written to or the disk is full.
+    """
+    values = dataclasses.asdict(card)
+    if card.weights is not None:
+        weights = card.weights.resolve()
+        with contextlib.suppress(ValueError):
+            weights = weights.relative_to(path.parent.resolve())
+        values["weights"] = weights.as_posix()
+    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
+    store.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _card_from(values: Any, folder: Path) -> ModelCard:
+    if not isinstance(values, dict):
+        raise ValueError("it holds no card")
+    known = {spec.name for spec in dataclasses.fields(ModelCard)}
+    values = {name: value for name, value in values.items() if name in known}  # a newer version may know more
+    for name in ("name", "title", "task", "architecture"):
+        if not isinstance(values.get(name), str) or not values[name]:
+            raise ValueError(f"its “{name}” is missing")
+    classes = values.get("classes")
+    if not isinstance(classes, list) or not classes or not all(isinstance(label, str) for label in classes):
+        raise ValueError("its “classes” are not a list of names")
+    preprocess = values.get("preprocess")
+    if not isinstance(preprocess, dict):
+        raise ValueError("its “preprocess” is missing")
+    preprocess = Preprocess(**{**preprocess, "mean": tuple(preprocess["mean"]), "std": tuple(preprocess["std"])})
+    if (
+        preprocess.kind not in ("drawing", "picture")
+        or preprocess.channels not in (1, 3)
+        or not 1 <= preprocess.size <= 4096
+        or len(preprocess.mean) != preprocess.channels
+        or len(preprocess.std) != preprocess.channels
+        or min(preprocess.std) <= 0
+    ):
+        raise ValueError("its “preprocess” makes no sense")
+    values["preprocess"] = preprocess
+    values["classes"] = tuple(classes)
+    values["layers"] = tuple(Layer(**{**each, "shape": tuple(each["shape"])}) for each in values.get("layers", ()))
+    values["weights"] = folder / values["weights"] if values.get("weights") else None
+    card = ModelCard(**values)
+    if card.reject and card.reject not in card.classes:
+        raise ValueError(f"its class “{card.reject}” is not among its classes")
+    if not card.temperature > 0:
+        raise ValueError("its “temperature” is not above 0")
+    return card
+
+
+def _damaged_card(path: Path, cause: str) -> EngineError:
+    _log.debug("card %s: %s", path, cause)
+    return EngineError(f"The model card {path} is damaged: {cause}.", "Delete the file, or train the model anew.")
+
+
+def _paths() -> list[tuple[Path, str]]:
+    bundled = [(path, "bundled") for path in sorted(_MODELS.glob("*.json"))]
+    trained: list[tuple[float, Path]] = []
+    for path in store.runs_folder().glob("*/model.json"):
+        with contextlib.suppress(OSError):  # a run that is being discarded
+            trained.append((path.stat().st_mtime, path))
+    return bundled + [(path, "trained") for _, path in sorted(trained, reverse=True)]
+
+
+def _read(path: Path, origin: str) -> ModelCard | EngineError:
+    """The card at `path`, read again only when the file has changed."""
+    try:
+        stamp = path.stat().st_mtime_ns
+    except OSError:
+        stamp = 0
+    if path in _cards and _cards[path][0] == stamp:
+        return _cards[path][1]
+    card: ModelCard | EngineError
+    try:
+        card = read_card(path)
+        if origin == "trained":
+            card = dataclasses.replace(card, name=path.parent.name, origin="trained")
+    except EngineError as error:
+        card = error
+    _cards[path] = (stamp, card)
+    return card
+
+
+def _entries() -> list[ModelCard | EngineError]:
+    entries: list[ModelCard | EngineError] = []
+    taken: set[str] = set()
+    for path, origin in _paths():
+        card = _read(path, origin)
+        if isinstance(card, ModelCard):
+            if card.name in taken:  # a run called like a bundled model must not hide it
+                card = dataclasses.replace(card, name=f"{card.name} (trained)")
+            taken.add(card.name)
+        entries.append(card)
+    return entries
+
+
+# --------------------------------------------------------------------------------------------------- weights
+
+
+def weights_digest(card: ModelCard) -> str:
+    """SHA-256 of the weights file in hexadecimal, compared with the card's; "random" for a card without weights.
+
+    Raises:
+        EngineError: the file is missing, or is not the one that the card was written for.
+    """
+    if card.weights is None:
+        return "random"
+    try:
+        status = card.weights.stat()
+        known = _digests.get(card.weights)
+        if known is None or known[:2] != (status.st_mtime_ns, status.st_size):
+            with card.weights.open("rb") as file:
+                known = (status.st_mtime_ns, status.st_size, hashlib.file_digest(file, "sha256").hexdigest())
+            _digests[card.weights] = known
+    except OSError as error:
+        raise EngineError(
+            f"The weights of “{card.name}” cannot be read: {error.strerror or error}.",
+            f"Check that {card.weights} is there, or choose another model.",
+        ) from error
+    if card.sha256 and known[2] != card.sha256:
+        raise EngineError(
+            f"The weights of “{card.name}” are damaged: their checksum is not the card's.",
+            "Install ConvScope anew." if card.origin == "bundled" else "Train or download the model again.",
+        )
+    return known[2]
+
+
+def network(card: ModelCard) -> nn.Module:
+    """The torch network of `card` with its weights, ready for inference. Imports torch.
+
+    Raises:
+        EngineError: the architecture is unknown, or the weights are damaged or belong to another network.
+    """
+    import torch
+    from safetensors import SafetensorError
+    from safetensors.torch import load_file
+
+    from engine import networks
+
+    weights_digest(card)
+    state = None
+    if card.weights is not None:
+        try:
+            state = load_file(card.weights)
+        except (SafetensorError, OSError, ValueError) as error:
+            raise _damaged_weights(card) from error
+    try:
+        with torch.random.fork_rng(devices=[]):  # a card without weights is the same network every time
+            torch.manual_seed(0)
+            net = networks.build(
+                card.architecture,
+                classes=len(card.classes),
+                channels=card.preprocess.channels,
+                image_size=card.preprocess.size,
+                **card.arguments,
+            )
+        if state is not None:
+            net.load_state_dict(state)
+    except (RuntimeError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"The weights of “{card.name}” do not fit its architecture “{card.architecture}”.",
+            "Its card and its weights belong to different models; train it again or choose another one.",
+        ) from error
+    return net.eval()
+
+
+def open_network(card: ModelCard, *, interactive: bool = True) -> runtime.Network:
+    """The network of `card`, ready to run on this machine's best device.
+
+    On a processor the first use of new weights converts them, which takes some seconds, in a process of its own
+    unless torch is loaded here already: loading torch would make the window stutter.
+
+    Raises:
+        EngineError: weights or card are damaged.
+    """
+    digest = weights_digest(card)
+    device = runtime.best_device()
+    folder = runtime.converted_folder(card, digest)
+    if device.kind == "openvino" and not (folder / "about.json").exists() and not runtime.loaded_torch():
+        _convert_elsewhere(card)
+    return runtime.open_network(
+        card, digest=digest, build=lambda: network(card), interactive=interactive, device=device
+    )
+
+
+def _convert_elsewhere(card: ModelCard) -> None:
+    """Run `python -m engine.zoo` for this card. Where that fails, `open_network` tries (and explains) itself."""
+    request = store.cache_folder() / "networks" / f"request-{os.getpid()}.json"
+    write_card(card, request)
+    root = str(Path(__file__).resolve().parents[1])
+    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); import engine.zoo as z; z._convert()"]
+    try:
+        subprocess.run([*command, str(request)], stdin=subprocess.DEVNULL, capture_output=True, check=True)
+    except (OSError, subprocess.CalledProcessError) as error:
+        details = getattr(error, "stderr", b"") or b""
+        _log.info("conversion in a process of its own failed: %s", details.decode("utf-8", "replace")[-2000:])
+    finally:
+        request.unlink(missing_ok=True)
+
+
+def _convert() -> None:
+    card = read_card(Path(sys.argv[1]))
+    runtime.convert(card, digest=weights_digest(card), build=lambda: network(card))
+
+
+def _damaged_weights(card: ModelCard) -> EngineError:
+    return EngineError(
+        f"The weights of “{card.name}” are not a safetensors file, or a damaged one.",
+        "Train or download the model again; other kinds of weight files are not opened because they may hold programs.",
+    )
+
+
+def kernels(card: ModelCard, layer: str) -> Floats | None:
+    """The kernels of one layer, read from the weights file without torch.
+
+    Returns:
+        (out, in, h, w) of a convolution, (out, in, 1, 1) of a fully connected layer, float32; None if the layer has
+        no such weights or the card has no weights file.
+
+    Raises:
+        EngineError: the weights are missing or damaged.
+    """
+    if card.weights is None:
+        return None
+    known = {each.name: each.weights for each in card.layers}
+    key = known.get(layer, f"{layer}.weight")
+    if not key:
+        return None
+    from safetensors import SafetensorError, safe_open
+
+    try:
+        with safe_open(card.weights, framework="numpy") as file:
+            if key not in file.keys():  # noqa: SIM118 (it is no mapping)
+                return None
+            weights = np.asarray(file.get_tensor(key), dtype=np.float32)
+    except (SafetensorError, OSError, ValueError, TypeError) as error:
+        raise _damaged_weights(card) from error
+    if weights.ndim == 2:
+        return weights[:, :, None, None]
+    return weights if weights.ndim == 4 else None
