@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from engine.concurrency import Latest as Latest
     from engine.concurrency import Worker as Worker
+    from engine.concurrency import on_thread_failure as on_thread_failure
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
     from engine.sources import Camera as Camera
     from engine.sources import Capture as Capture
+    from engine.sources import CaptureState as CaptureState
     from engine.sources import SourceInfo as SourceInfo
     from engine.sources import list_cameras as list_cameras
     from engine.sources import open_source as open_source
@@ -52,10 +54,10 @@ if TYPE_CHECKING:
     from engine.zoo import model_cards as model_cards
 
 _HOMES = {
-    "engine.concurrency": "Latest Worker",
+    "engine.concurrency": "Latest Worker on_thread_failure",
     "engine.errors": "Cancelled EngineError",
     "engine.live": "LiveSession ModelState",
-    "engine.sources": "Camera Capture SourceInfo list_cameras open_source",
+    "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.store": "data_folder replace_file",
     "engine.training.config": "Field TrainingConfig",
     "engine.training.events": "Epoch History Progress Started Step Stopped TrainingEvent",

@@ -1,0 +1,253 @@
+"""The engine's callbacks as Qt signals. The one holder of the live session and of the capture.
+
+The engine is imported and started in a thread of its own, so the window paints before OpenCV or OpenVINO are loaded;
+what is asked of the bridge until then (a network, a frame, a layer) is kept and passed on.
+"""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from PySide6.QtCore import QObject, Qt, Signal, Slot
+
+from engine import EngineError, Latest, Worker
+
+if TYPE_CHECKING:
+    from engine import Capture, CaptureState, Frame, LiveSession, ModelCard, ModelState, Result
+
+T = TypeVar("T")
+
+
+class Bridge(QObject):
+    """Frames in, results out.
+
+    Signals, all in the GUI thread:
+        result(Result): of the running network; stale ones are dropped.
+        model(ModelState): the running network changed.
+        cards(list[ModelCard]): the zoo, after `refresh_cards`.
+        preview(Frame): the newest frame of the source, read or not.
+        capture(CaptureState): the source changed.
+        failed(BaseException): for the notices.
+    """
+
+    result = Signal(object)
+    model = Signal(object)
+    cards = Signal(object)
+    preview = Signal(object)
+    capture = Signal(object)
+    failed = Signal(object)
+
+    _results_filled = Signal()
+    _previews_filled = Signal()
+    _model_changed = Signal(object)
+    _captured = Signal(object, object)
+    _started = Signal(object)
+    _done = Signal(object, object)
+    _failure = Signal(object)
+
+    def __init__(self, parent: QObject | None = None) -> None:
+        super().__init__(parent)
+        # A thread that wants to run waits this long for the one that runs Python; 5 ms would be felt in the pen.
+        sys.setswitchinterval(0.0005)
+        self.state: ModelState | None = None
+        self.source: Capture | None = None
+        self.source_state: CaptureState | None = None
+        self._session: LiveSession | None = None
+        self._sessions: list[LiveSession] = []  # made, whether adopted yet or not
+        self._opening = 0
+        self._workers: list[Worker] = []
+        self._closed = False
+        self._wanted_model = ""
+        self._wanted_layer: tuple[str | None, int] = (None, 0)
+        self._last_frame: Frame | None = None
+        self._previews: Latest[Frame] = Latest(self._emit_previews)
+        queued = Qt.ConnectionType.QueuedConnection
+        self._results_filled.connect(self._take_result, queued)
+        self._previews_filled.connect(self._take_preview, queued)
+        self._model_changed.connect(self._take_model, queued)
+        self._captured.connect(self._take_capture, queued)
+        self._started.connect(self._adopt, queued)
+        self._done.connect(self._deliver, queued)
+        self._failure.connect(self._report, queued)
+
+    # the engine ---------------------------------------------------------------------------------------------------
+
+    def start(self, model: str) -> None:
+        """Load the engine behind the window and run `model` as soon as it is there."""
+        self._wanted_model = model
+
+        def load() -> LiveSession:
+            from engine import LiveSession
+
+            session = LiveSession(
+                on_result=self._emit_results, on_model=self._emit_model, on_error=self.report
+            )
+            self._sessions.append(session)
+            session.start()
+            return session
+
+        self._work("engine-start", lambda: self._emit(self._started, load()))
+
+    def use(self, name: str) -> None:
+        """Run another network."""
+        self._wanted_model = name
+        if self._session is not None:
+            self._session.use(name)
+
+    def submit(self, frame: Frame) -> None:
+        """Have a frame read; a newer one replaces it while it waits."""
+        self._last_frame = frame
+        if self._session is not None:
+            self._session.submit(frame)
+
+    def watch(self, layer: str | None, region: int = 0) -> None:
+        """Ask for the feature maps of `layer` with every result; None: for none."""
+        if (layer, region) != self._wanted_layer:
+            self._wanted_layer = (layer, region)
+            if self._session is not None:
+                self._session.watch(layer, region)
+
+    def refresh_cards(self) -> None:
+        """Look through the zoo again; the list comes with `cards`."""
+
+        def look() -> list[ModelCard]:
+            from engine import model_cards
+
+            return model_cards()
+
+        self.call(look, self.cards.emit)
+
+    # the source ---------------------------------------------------------------------------------------------------
+
+    def open(self, spec: str) -> None:
+        """Play a source; the one that plays is closed."""
+        self.close_source()
+        ticket = self._opening
+
+        def begin() -> Any:
+            from engine import Capture
+
+            return Capture
+
+        def play(capture: Any) -> None:
+            if self._opening != ticket:  # another source, or none, was asked for meanwhile
+                return
+
+            def state(news: CaptureState) -> None:  # tells a late word of an old source from the new one's
+                self._emit(self._captured, new, news)
+
+            new: Capture = capture(spec, on_frame=self._on_frame, on_state=state)
+            self.source = new
+            new.start()
+
+        self.call(begin, play)
+
+    def close_source(self) -> None:
+        """Stop capturing and give the camera back."""
+        self._opening += 1
+        if self.source is not None:
+            source, self.source, self.source_state = self.source, None, None
+            self._work("source-stop", source.stop)  # a camera may take a moment to let go
+
+    # anything slow --------------------------------------------------------------------------------------------------
+
+    def call(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
+        """Run `work` in a thread and then `done(value)` here; an EngineError becomes a notice."""
+
+        def body() -> None:
+            try:
+                value = work()
+            except EngineError as error:
+                self.report(error)
+            else:
+                self._emit(self._done, done, value)
+
+        self._work("window-work", body)
+
+    def report(self, error: BaseException) -> None:
+        """Hand an error to the notices, from any thread."""
+        self._emit(self._failure, error)
+
+    def close(self) -> None:
+        """End every thread; nothing is signalled afterwards."""
+        self._closed = True
+        if self.source is not None:
+            self.source.stop()
+            self.source = None
+        for worker in self._workers:
+            worker.stop()
+        self._workers.clear()
+        self._session = None
+        for session in self._sessions:
+            session.stop()
+
+    # other threads ----------------------------------------------------------------------------------------------------
+
+    def _work(self, name: str, body: Callable[[], object]) -> None:
+        self._workers = [worker for worker in self._workers if worker.alive]
+        self._workers.append(Worker(name, lambda stop: body()).start())
+
+    def _emit(self, signal: Any, *values: object) -> None:
+        if not self._closed:
+            signal.emit(*values)
+
+    def _emit_results(self) -> None:
+        self._emit(self._results_filled)
+
+    def _emit_previews(self) -> None:
+        self._emit(self._previews_filled)
+
+    def _emit_model(self, state: ModelState) -> None:
+        self._emit(self._model_changed, state)
+
+    def _on_frame(self, frame: Frame) -> None:
+        session = self._session
+        if session is not None:
+            session.submit(frame)
+        self._previews.put(frame)
+
+    # the GUI thread -----------------------------------------------------------------------------------------------------
+
+    @Slot(object)
+    def _adopt(self, session: LiveSession) -> None:
+        if self._closed:
+            return
+        self._session = session
+        session.use(self._wanted_model)
+        session.watch(*self._wanted_layer)
+        if self._last_frame is not None:
+            session.submit(self._last_frame)
+
+    @Slot()
+    def _take_result(self) -> None:
+        result: Result | None = None if self._session is None else self._session.results.take()
+        if result is not None and (self.state is None or result.generation >= self.state.generation):
+            self.result.emit(result)
+
+    @Slot()
+    def _take_preview(self) -> None:
+        frame = self._previews.take()
+        if frame is not None and self.source is not None:
+            self.preview.emit(frame)
+
+    @Slot(object)
+    def _take_model(self, state: ModelState) -> None:
+        self.state = state
+        self.model.emit(state)
+
+    @Slot(object, object)
+    def _take_capture(self, source: Capture, state: CaptureState) -> None:
+        if source is self.source:
+            self.source_state = state
+            self.capture.emit(state)
+
+    @Slot(object, object)
+    def _deliver(self, done: Callable[[object], None], value: object) -> None:
+        if not self._closed:
+            done(value)
+
+    @Slot(object)
+    def _report(self, error: BaseException) -> None:
+        self.failed.emit(error)

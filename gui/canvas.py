@@ -1,0 +1,548 @@
+"""The paper: strokes in, frames out, at every move of the pen.
+
+Strokes are kept as points, so undo knows no limit and the ink stays crisp at every size of the window. They are drawn
+twice as they come, each time only the new piece: into the picture that networks read (one pixel a unit of the paper)
+and into the one on the screen.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+from PySide6.QtCore import QBuffer, QIODevice, QPointF, QRect, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtGui import (
+    QColor,
+    QCursor,
+    QEnterEvent,
+    QFontMetricsF,
+    QGuiApplication,
+    QImage,
+    QImageReader,
+    QMouseEvent,
+    QPainter,
+    QPainterPath,
+    QPaintEvent,
+    QPen,
+    QPixmap,
+    QPointingDevice,
+    QResizeEvent,
+    QTabletEvent,
+    QWheelEvent,
+)
+from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
+
+from engine import EngineError, Frame, replace_file
+from gui.theme import scaled_font, theme
+
+PAPER = (840, 560)  # units; wide enough for a number of four digits
+PEN_WIDTHS = (4, 80)
+PEN_WIDTH = 24
+MARGIN = 12
+
+
+@dataclass
+class Stroke:
+    """One line of the pen or the eraser: (x, y, width) in units of the paper."""
+
+    erase: bool
+    points: list[tuple[float, float, float]] = field(default_factory=list)
+    bounds: QRectF = field(default_factory=QRectF)
+
+
+@dataclass
+class Picture:
+    """A picture that lies on the paper."""
+
+    image: QImage
+    bounds: QRectF
+
+
+@dataclass
+class Clear:
+    """Everything before it is gone."""
+
+    bounds: QRectF = field(default_factory=lambda: QRectF(0, 0, *PAPER))
+
+
+Item: TypeAlias = Stroke | Picture | Clear
+
+
+@dataclass(frozen=True)
+class Label:
+    """What was read at a place of the paper."""
+
+    box: QRectF
+    text: str
+    sure: bool
+
+
+class Canvas(QWidget):
+    """The paper.
+
+    Signals:
+        frame(Frame): the drawing after every change.
+        history(bool, bool): whether there is something to undo, to redo.
+        width_changed(int): the pen's width.
+        tool_changed(bool): the eraser is in hand.
+        failed(BaseException): a picture that cannot be read or written.
+        status(str): a word about what has just been done.
+    """
+
+    frame = Signal(object)
+    history = Signal(bool, bool)
+    width_changed = Signal(int)
+    tool_changed = Signal(bool)
+    failed = Signal(object)
+    status = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None, *, clock: Callable[[], float] = time.perf_counter) -> None:
+        super().__init__(parent)
+        self._clock = clock
+        self._items: list[Item] = []
+        self._undone: list[Item] = []
+        self._stroke: Stroke | None = None
+        self._pen_width = PEN_WIDTH
+        self._eraser = False
+        self._index = 0
+        self._labels: tuple[Label, ...] = ()
+        self._network = QImage(*PAPER, QImage.Format.Format_RGB888)
+        self._network.fill(Qt.GlobalColor.white)
+        self._screen = QImage(1, 1, QImage.Format.Format_RGB32)
+        self._paper = QRect(0, 0, *PAPER)
+        self.setObjectName("canvas")
+        self.setMinimumSize(240, 160)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Paper")
+        self.setAccessibleDescription("Draw digits here with the mouse, a pen or a finger.")
+        theme.changed.connect(self._recolour)
+
+    # what one may ask of it ---------------------------------------------------------------------------------------
+
+    @property
+    def empty(self) -> bool:
+        """Nothing has been put on the paper since it was last clean."""
+        return not self._items or isinstance(self._items[-1], Clear)
+
+    @property
+    def pen_width(self) -> int:
+        return self._pen_width
+
+    def set_pen_width(self, width: int) -> None:
+        """Width of pen and eraser in units of the paper."""
+        width = max(PEN_WIDTHS[0], min(PEN_WIDTHS[1], int(width)))
+        if width != self._pen_width:
+            self._pen_width = width
+            self._shape_cursor()
+            self.width_changed.emit(width)
+
+    def widen(self, steps: int) -> None:
+        """A little wider or narrower, by a factor, as the eye judges it."""
+        wider = self._pen_width * 1.15**steps
+        self.set_pen_width(math.ceil(wider) if steps > 0 else math.floor(wider))
+
+    @property
+    def eraser(self) -> bool:
+        return self._eraser
+
+    def set_eraser(self, eraser: bool) -> None:
+        if eraser != self._eraser:
+            self._eraser = eraser
+            self._shape_cursor()
+            self.tool_changed.emit(eraser)
+
+    def picture(self) -> NDArray[np.uint8]:
+        """A copy of the drawing, (560, 840, 3) uint8 RGB, dark ink on white."""
+        width, height = PAPER
+        rows = np.frombuffer(self._network.constBits(), np.uint8).reshape(height, self._network.bytesPerLine())
+        return rows[:, : width * 3].reshape(height, width, 3).copy()
+
+    def submit(self) -> None:
+        """Have the drawing read as it is now."""
+        pictures = any(isinstance(item, Picture) for item in self._since_clear())
+        self.frame.emit(Frame(self.picture(), "canvas", self._index, self._clock(), drawing=not pictures))
+        self._index += 1
+
+    def set_labels(self, labels: tuple[Label, ...]) -> None:
+        """Draw these boxes over the paper."""
+        if labels != self._labels:
+            for label in (*self._labels, *labels):
+                self.update(self._label_rect(label))
+            self._labels = labels
+
+    def clear(self) -> None:
+        """Clean paper; undo brings the drawing back."""
+        if not self.empty:
+            self._add(Clear())
+
+    def undo(self) -> None:
+        """Take back the last stroke, picture or clearing."""
+        if self._items and self._stroke is None:
+            item = self._items.pop()
+            self._undone.append(item)
+            self._redraw(item.bounds)
+
+    def redo(self) -> None:
+        """Bring back what was undone last."""
+        if self._undone and self._stroke is None:
+            item = self._undone.pop()
+            self._items.append(item)
+            self._redraw(item.bounds)
+
+    def insert_image(self, image: QImage) -> None:
+        """Lay a picture on the paper, as large as fits; light digits on a dark ground become dark ink."""
+        if image.isNull():
+            return
+        image = image.convertToFormat(QImage.Format.Format_ARGB32)
+        if _light_on_dark(image):
+            image.invertPixels(QImage.InvertMode.InvertRgb)
+        # A picture of the paper's own shape (a drawing that was saved) fills it; any other keeps a margin.
+        share = 1.0 if abs(image.width() * PAPER[1] - image.height() * PAPER[0]) < 2 * max(PAPER) else 0.9
+        size = QSizeF(image.size()).scaled(QSizeF(*PAPER) * share, Qt.AspectRatioMode.KeepAspectRatio)
+        place = QRectF(QPointF((PAPER[0] - size.width()) / 2, (PAPER[1] - size.height()) / 2), size)
+        self._add(Picture(image, place))
+
+    def open(self, path: Path) -> None:
+        """Lay the picture in a file on the paper; `failed` says what is wrong with it."""
+        reader = QImageReader(str(path))
+        reader.setAutoTransform(True)
+        reader.setDecideFormatFromContent(True)
+        image = reader.read()
+        if image.isNull():
+            missing = not path.exists()
+            self.failed.emit(
+                EngineError(
+                    f"{path.name} does not exist." if missing else f"{path.name} is not a picture that can be read.",
+                    "Choose a PNG, JPEG, BMP, GIF or WebP file.",
+                )
+            )
+            return
+        self.insert_image(image)
+        self.status.emit(f"{path.name} lies on the paper")
+
+    def save(self, path: Path) -> None:
+        """Write the drawing as a PNG; `failed` says why that did not work."""
+        buffer = QBuffer()
+        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+        self._network.save(buffer, "PNG")
+        data = bytes(buffer.data().data())
+        try:
+            replace_file(path, lambda temporary: temporary.write_bytes(data))
+        except EngineError as error:
+            self.failed.emit(error)
+        else:
+            self.status.emit(f"Saved as {path}")
+
+    def copy(self) -> None:
+        """Put the drawing on the clipboard."""
+        QGuiApplication.clipboard().setImage(self._network.copy())
+        self.status.emit("The drawing is on the clipboard")
+
+    def paste(self) -> None:
+        """Lay the picture on the clipboard (or the picture file copied there) on the paper."""
+        data = QGuiApplication.clipboard().mimeData()
+        files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()] if data is not None else []
+        if data is not None and data.hasImage():
+            self.insert_image(QGuiApplication.clipboard().image())
+        elif files:
+            self.open(files[0])
+        else:
+            self.status.emit("There is no picture on the clipboard")
+
+    # items ----------------------------------------------------------------------------------------------------------
+
+    def _since_clear(self) -> list[Item]:
+        start = max((i + 1 for i, item in enumerate(self._items) if isinstance(item, Clear)), default=0)
+        return self._items[start:]
+
+    def _add(self, item: Item) -> None:
+        self._items.append(item)
+        self._undone.clear()
+        self._redraw(item.bounds)
+
+    def _redraw(self, area: QRectF) -> None:
+        """Draw everything again that touches `area`, tell the world."""
+        whole = area.adjusted(-2, -2, 2, 2).toAlignedRect() & QRect(0, 0, *PAPER)
+        for painter in self._painters():
+            painter.setClipRect(whole)
+            self._ground(painter, whole)
+            for item in self._since_clear():
+                if item.bounds.intersects(QRectF(whole)):
+                    self._draw(painter, item)
+            painter.end()
+        self.update(self._to_screen(QRectF(whole)))
+        self._announce()
+
+    def _announce(self) -> None:
+        self.history.emit(bool(self._items), bool(self._undone))
+        self.submit()
+
+    def _painters(self) -> tuple[QPainter, QPainter]:
+        network, screen = QPainter(self._network), QPainter(self._screen)
+        screen.scale(self._screen.width() / PAPER[0], self._screen.height() / PAPER[1])
+        for painter in (network, screen):
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        return network, screen
+
+    def _colours(self, painter: QPainter) -> tuple[QColor, QColor]:
+        if painter.device() is self._network:
+            return QColor(Qt.GlobalColor.white), QColor(Qt.GlobalColor.black)
+        return theme.colour("paper"), theme.colour("ink")
+
+    def _ground(self, painter: QPainter, area: QRect) -> None:
+        painter.fillRect(area, self._colours(painter)[0])
+
+    def _draw(self, painter: QPainter, item: Item) -> None:
+        if isinstance(item, Picture):
+            painter.drawImage(item.bounds, item.image)
+        elif isinstance(item, Stroke):
+            for number in range(len(item.points)):
+                self._draw_piece(painter, item, number)
+
+    def _draw_piece(self, painter: QPainter, stroke: Stroke, number: int) -> None:
+        """What point `number` adds: a curve through the midpoints, then straight to where the pen is."""
+        paper, ink = self._colours(painter)
+        x, y, width = stroke.points[number]
+        pen = QPen(paper if stroke.erase else ink, width)
+        pen.setCapStyle(Qt.PenCapStyle.RoundCap)
+        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.setPen(pen)
+        if number == 0:
+            painter.drawPoint(QPointF(x, y))
+            return
+        x1, y1, _ = stroke.points[number - 1]
+        path = QPainterPath()
+        if number == 1:
+            path.moveTo(x1, y1)
+        else:
+            x0, y0, _ = stroke.points[number - 2]
+            path.moveTo((x0 + x1) / 2, (y0 + y1) / 2)
+        path.quadTo(x1, y1, (x1 + x) / 2, (y1 + y) / 2)
+        path.lineTo(x, y)
+        painter.drawPath(path)
+
+    # the pen --------------------------------------------------------------------------------------------------------
+
+    def _pen_down(self, place: QPointF, *, pressure: float = 1.0, erase: bool = False) -> None:
+        self._stroke = Stroke(erase or self._eraser)
+        self._items.append(self._stroke)
+        self._undone.clear()
+        self._pen_to(place, pressure)
+        self.history.emit(True, False)
+
+    def _pen_to(self, place: QPointF, pressure: float = 1.0) -> None:
+        stroke = self._stroke
+        if stroke is None:
+            return
+        scale = PAPER[0] / self._paper.width()
+        x, y = (place.x() - self._paper.x()) * scale, (place.y() - self._paper.y()) * scale
+        width = self._pen_width * (0.35 + 0.85 * pressure if pressure < 1.0 else 1.0)
+        if stroke.points:
+            x1, y1, before = stroke.points[-1]
+            if abs(x - x1) + abs(y - y1) < 0.5:
+                return
+            width = (width + 2 * before) / 3  # pressure jitters, ink does not
+        stroke.points.append((x, y, width))
+        last = stroke.points[-3:]
+        reach = max(w for _, _, w in last) / 2 + 2
+        left, top = min(p[0] for p in last) - reach, min(p[1] for p in last) - reach
+        right, bottom = max(p[0] for p in last) + reach, max(p[1] for p in last) + reach
+        touched = QRectF(left, top, right - left, bottom - top)
+        stroke.bounds = stroke.bounds.united(touched)
+        for painter in self._painters():
+            self._draw_piece(painter, stroke, len(stroke.points) - 1)
+            painter.end()
+        if len(self._items) == 1 and len(stroke.points) == 1:
+            self.update()  # the invitation to draw goes
+        else:
+            self.update(self._to_screen(touched))
+        self.submit()
+
+    def _pen_up(self) -> None:
+        if self._stroke is not None:
+            self._stroke = None
+            self.history.emit(bool(self._items), bool(self._undone))
+
+    # places ---------------------------------------------------------------------------------------------------------
+
+    def _to_screen(self, area: QRectF) -> QRect:
+        scale = self._paper.width() / PAPER[0]
+        place = QRectF(area.x() * scale, area.y() * scale, area.width() * scale, area.height() * scale)
+        return place.translated(QPointF(self._paper.topLeft())).toAlignedRect().adjusted(-1, -1, 1, 1)
+
+    def _label_rect(self, label: Label) -> QRect:
+        """Everything that a label paints on."""
+        box = self._to_screen(label.box)
+        height = round(QFontMetricsF(self._label_font()).height()) + 8
+        width = round(QFontMetricsF(self._label_font()).horizontalAdvance(label.text)) + 16
+        return box.adjusted(-8, -height - 8, max(8, width - box.width()), 8)
+
+    def _label_font(self):  # type: ignore[no-untyped-def]
+        return scaled_font(self, 1.1, bold=True)
+
+    def _lay_out(self) -> None:
+        free = self.size() - QSize(2 * MARGIN, 2 * MARGIN)
+        size = QSize(*PAPER).scaled(free, Qt.AspectRatioMode.KeepAspectRatio).expandedTo(QSize(3, 2))
+        self._paper = QRect(
+            (self.width() - size.width()) // 2, (self.height() - size.height()) // 2, size.width(), size.height()
+        )
+        ratio = self.devicePixelRatioF()
+        pixels = QSize(round(size.width() * ratio), round(size.height() * ratio))
+        if pixels != self._screen.size() or ratio != self._screen.devicePixelRatio():
+            self._screen = QImage(pixels, QImage.Format.Format_RGB32)
+            self._repaint_screen()
+            self._screen.setDevicePixelRatio(ratio)
+        self._shape_cursor()
+
+    def _repaint_screen(self) -> None:
+        ratio = self._screen.devicePixelRatio()
+        self._screen.setDevicePixelRatio(1.0)
+        painter = self._painters()[1]
+        self._ground(painter, QRect(0, 0, *PAPER))
+        for item in self._since_clear():
+            self._draw(painter, item)
+        painter.end()
+        self._screen.setDevicePixelRatio(ratio)
+
+    def _shape_cursor(self) -> None:
+        """A ring as large as the pen, so that one sees what it will touch."""
+        ratio = self.devicePixelRatioF()
+        across = max(6.0, self._pen_width * self._paper.width() / PAPER[0])
+        side = math.ceil(across) + 4
+        pixmap = QPixmap(QSize(round(side * ratio), round(side * ratio)))
+        pixmap.setDevicePixelRatio(ratio)
+        pixmap.fill(Qt.GlobalColor.transparent)
+        painter = QPainter(pixmap)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        ring = QRectF((side - across) / 2, (side - across) / 2, across, across)
+        painter.setPen(QPen(QColor(255, 255, 255, 190), 2.5))
+        painter.drawEllipse(ring)
+        painter.setPen(QPen(QColor("#5a616c"), 1.2, Qt.PenStyle.DashLine if self._eraser else Qt.PenStyle.SolidLine))
+        painter.drawEllipse(ring)
+        painter.end()
+        self.setCursor(QCursor(pixmap, side // 2, side // 2))
+
+    def _recolour(self) -> None:
+        self._repaint_screen()
+        self.update()
+
+    # Qt -------------------------------------------------------------------------------------------------------------
+
+    def sizeHint(self) -> QSize:
+        return QSize(PAPER[0] + 2 * MARGIN, PAPER[1] + 2 * MARGIN)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        self._lay_out()
+
+    def enterEvent(self, event: QEnterEvent) -> None:
+        if self.devicePixelRatioF() != self._screen.devicePixelRatio():  # the window moved to another screen
+            self._lay_out()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.drawImage(self._paper.topLeft(), self._screen)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        if not self._paper.contains(event.rect()):
+            painter.setPen(QPen(theme.colour("line"), 1))
+            painter.setBrush(Qt.BrushStyle.NoBrush)
+            painter.drawRect(QRectF(self._paper).adjusted(-0.5, -0.5, 0.5, 0.5))
+        if self.empty:
+            self._paint_invitation(painter)
+        for label in self._labels:
+            if event.region().intersects(self._label_rect(label)):
+                self._paint_label(painter, label)
+        painter.end()
+
+    def _paint_invitation(self, painter: QPainter) -> None:
+        middle = QRectF(self._paper)
+        grey = QColor("#6b727d")
+        painter.setPen(grey)
+        painter.setFont(scaled_font(self, 1.9))
+        painter.drawText(middle.adjusted(0, -18, 0, -18), Qt.AlignmentFlag.AlignCenter, "Draw a digit here")
+        painter.setFont(scaled_font(self, 1.05))
+        painter.drawText(
+            middle.adjusted(0, 22, 0, 22),
+            Qt.AlignmentFlag.AlignCenter,
+            "or several side by side · or drop or paste a picture",
+        )
+
+    def _paint_label(self, painter: QPainter, label: Label) -> None:
+        scale = self._paper.width() / PAPER[0]
+        box = QRectF(label.box.topLeft() * scale, label.box.size() * scale).translated(
+            QPointF(self._paper.topLeft())
+        )
+        box = box.adjusted(-5, -5, 5, 5) & QRectF(self._paper).adjusted(1, 1, -1, -1)
+        colour = QColor("#2460c8") if label.sure else QColor("#8d949f")
+        line = QColor(colour)
+        line.setAlpha(130)
+        painter.setPen(QPen(line, 1.2, Qt.PenStyle.SolidLine if label.sure else Qt.PenStyle.DashLine))
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.drawRoundedRect(box, 4, 4)
+        font = self._label_font()
+        metrics = QFontMetricsF(font)
+        chip = QRectF(0, 0, metrics.horizontalAdvance(label.text) + 12, metrics.height() + 2)
+        chip.moveBottomLeft(box.topLeft() + QPointF(0, -2))
+        if chip.top() < self._paper.top() + 1:
+            chip.moveTopLeft(box.topLeft() + QPointF(2, 2))
+        chip.moveLeft(min(chip.left(), self._paper.right() - chip.width()))
+        painter.setPen(Qt.PenStyle.NoPen)
+        colour.setAlpha(225)
+        painter.setBrush(colour)
+        painter.drawRoundedRect(chip, 4, 4)
+        painter.setPen(Qt.GlobalColor.white)
+        painter.setFont(font)
+        painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, label.text)
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pen_down(event.position())
+        elif event.button() == Qt.MouseButton.RightButton:
+            self._pen_down(event.position(), erase=True)
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        if self._stroke is not None and event.buttons() != Qt.MouseButton.NoButton:
+            self._pen_to(event.position())
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        self._pen_to(event.position())
+        self._pen_up()
+
+    def tabletEvent(self, event: QTabletEvent) -> None:
+        kind = event.type()
+        if kind == QTabletEvent.Type.TabletPress:
+            rubber = event.pointerType() == QPointingDevice.PointerType.Eraser
+            self._pen_down(event.position(), pressure=event.pressure(), erase=rubber)
+        elif kind == QTabletEvent.Type.TabletMove:
+            self._pen_to(event.position(), event.pressure())
+        elif kind == QTabletEvent.Type.TabletRelease:
+            self._pen_up()
+        event.accept()
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        if QApplication.keyboardModifiers() & Qt.KeyboardModifier.ControlModifier:
+            self.widen(1 if event.angleDelta().y() > 0 else -1)
+            event.accept()
+        else:
+            event.ignore()
+
+
+def _light_on_dark(image: QImage) -> bool:
+    """A grey picture with a dark border, such as a digit of MNIST."""
+    small = image.scaled(64, 64).convertToFormat(QImage.Format.Format_RGB888)
+    with contextlib.suppress(ValueError):
+        rows = np.frombuffer(small.constBits(), np.uint8).reshape(64, small.bytesPerLine())
+        pixels = rows[:, :192].reshape(64, 64, 3).astype(np.int16)
+        border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]])
+        grey = float((pixels.max(2) - pixels.min(2)).mean()) < 8.0
+        return grey and float(border.mean()) < 90.0 and float(np.median(border)) < 90.0
+    return False
