@@ -1,0 +1,543 @@
+"""Pictures on their way into a network: colour, ink, centring, letter-boxing.
+
+What enters is a picture as a camera, a file or the canvas gives it: ``uint8``, ``(H, W)`` grey, ``(H, W, 3)`` RGB
+or ``(H, W, 4)`` RGBA. What leaves is what a network was trained on. Digits take the road ``to_ink`` → ``lay_out`` →
+(the network, once for all pieces) → ``choose``; photographs take ``letterbox`` or ``resize_centre_crop``.
+
+Training and live use share every function here, so that the two can never drift apart. Only NumPy and OpenCV are
+imported: the canvas may use this module before torch has been loaded.
+"""
+
+from __future__ import annotations
+
+import itertools
+from dataclasses import dataclass
+
+import numpy as np
+import numpy.typing as npt
+
+from engine.opencv import cv2
+
+Image = npt.NDArray[np.uint8]
+Box = tuple[int, int, int, int]
+"""``(x0, y0, x1, y1)`` in pixels of the given image; the right and lower edges are exclusive."""
+
+DIGIT_SIZE = 28
+"""Side of the picture that a digit network sees, in pixels (MNIST)."""
+
+_FIELD = 20  # MNIST fits a digit into 20 x 20 before it centres it (LeCun et al. 1998, section III-A)
+_WORK = 80  # side to which a large crop is brought before its stroke is measured; 4 pixels a pixel of the field
+_THINNEST = 1.7  # strokes thinner than this (in pixels of the field) are thickened: they would fade to grey
+_TYPICAL_INK = 205  # mean level of ink weighted by itself; the median over MNIST is 219, its 5th percentile 199
+_ONE_DIGIT = 32  # a picture no larger than this holds one digit; there is no room for two
+_MOST_MARKS = 12  # more separate marks than this are no number that somebody wrote on a canvas
+_MAP = 140  # side to which a drawing is reduced for finding its marks
+_CUT_COST = -3.0  # log of how much more probable digits must be if ink was cut to get them
+
+
+# --------------------------------------------------------------------------------------------------------- colour
+
+
+def to_rgb(image: Image) -> Image:
+    """Any picture as ``(H, W, 3)`` RGB; what is transparent shows white."""
+    if image.ndim == 2:
+        return _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
+    if image.ndim == 3 and image.shape[2] == 1:
+        return _uint8(cv2.cvtColor(image[:, :, 0], cv2.COLOR_GRAY2RGB))
+    if image.ndim == 3 and image.shape[2] == 3:
+        return image
+    if image.ndim == 3 and image.shape[2] == 4:
+        return _over(image, 255)
+    raise ValueError(f"expected an image of shape (H, W), (H, W, 3) or (H, W, 4), not {image.shape}")
+
+
+def to_grey(image: Image) -> Image:
+    """Any picture as ``(H, W)`` grey levels.
+
+    A transparent picture is laid over white when its visible pixels are dark and over black when they are light, so
+    that ink never disappears into the paper.
+    """
+    if image.ndim == 2:
+        return image
+    if image.ndim == 3 and image.shape[2] == 1:
+        return image[:, :, 0]
+    if image.ndim == 3 and image.shape[2] == 4:
+        alpha = image[:, :, 3]
+        if int(alpha.min(initial=255)) < 255:
+            seen = alpha.astype(np.float32)
+            grey = cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY)
+            level = float((grey * seen).sum() / max(float(seen.sum()), 1.0))
+            return _uint8(cv2.cvtColor(_over(image, 255 if level < 128 else 0), cv2.COLOR_RGB2GRAY))
+        return _uint8(cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY))
+    return _uint8(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY))
+
+
+def _over(image: Image, paper: int) -> Image:
+    alpha = image[:, :, 3:].astype(np.float32) / 255
+    return _uint8(np.rint(image[:, :, :3] * alpha + paper * (1 - alpha)))
+
+
+def _uint8(array: npt.NDArray[np.generic]) -> Image:
+    return array.astype(np.uint8, copy=False)
+
+
+# ------------------------------------------------------------------------------------------------------------ ink
+
+
+def to_ink(image: Image) -> Image:
+    """A drawing, scan or photographed sheet as ``(H, W)`` white ink on black; blank paper gives all zeros.
+
+    Finds the paper's level and on which side of it the ink lies, takes the paper away (also when it is unevenly lit)
+    and stretches the ink to full strength. A picture that is already white on black, as MNIST is, passes unchanged.
+    """
+    grey = to_grey(image)
+    if grey.size == 0:
+        return np.zeros(grey.shape, np.uint8)
+    low, high, _, _ = cv2.minMaxLoc(grey)
+    if high - low < 12:
+        return np.zeros(grey.shape, np.uint8)
+    step = max(1, min(grey.shape) // 128)
+    sample = np.ascontiguousarray(grey[::step, ::step])
+    counts = np.bincount(sample.ravel(), minlength=256).astype(np.float64)
+    paper = _flat_paper(sample, counts, low, high)
+    if paper is None:
+        return _ink_on_uneven_paper(grey)
+    level, dark_ink = paper
+    if not dark_ink and level <= 4 and high >= 224:
+        return grey
+    # The paper of a photograph or a JPEG file is a little restless: what lies close to its level is paper, too.
+    # Where the paper is all of one value (the canvas, a scan made black and white) nothing is cut off.
+    near = counts[max(0, level - 10) : level + 11].sum()
+    restless = near - counts[level] > 0.1 * near
+    end = low if dark_ink else high
+    start = level + (-1 if dark_ink else 1) * (min(12.0, 0.15 * abs(end - level)) if restless else 0.0)
+    table = np.clip((np.arange(256) - start) / (end - start) * 255, 0, 255)
+    return _uint8(cv2.LUT(grey, np.rint(table).astype(np.uint8)))
+
+
+def _flat_paper(sample: Image, counts: npt.NDArray[np.float64], low: float, high: float) -> tuple[int, bool] | None:
+    """Level of evenly lit paper and whether its ink is darker; ``None`` where there is no such paper."""
+    window = np.convolve(counts, np.ones(17), mode="same")
+    level = int(window.argmax())
+    level = max(0, level - 8) + int(counts[max(0, level - 8) : level + 9].argmax())
+    share = window[level] / counts.sum()
+    border = np.concatenate([sample[0], sample[-1], sample[:, 0], sample[:, -1]])
+    if share < 0.45 and max(sample.shape) > 64:
+        return None
+    middle = (low + high) / 2
+    # Paper is what there is most of, and what lies along the edge. Neither alone is enough: a stretched 1 may fill
+    # more than half of its picture, and a scan cut to its ink is touched by it on all four sides.
+    bright = float((sample > middle).mean()) + float((border > middle).mean())
+    if bright > 1.0:
+        dark_ink, paper = True, counts[int(np.ceil(middle)) :]
+        return int(np.ceil(middle)) + int(paper.argmax()), dark_ink
+    return int(counts[: int(middle) + 1].argmax()), False
+
+
+def _ink_on_uneven_paper(grey: Image) -> Image:
+    """Ink on paper that is lit unevenly, or a photograph of no paper at all (which stays a thicket of marks)."""
+    scale = min(1.0, 480 / max(grey.shape))
+    size = (max(1, round(grey.shape[1] * scale)), max(1, round(grey.shape[0] * scale)))
+    small = cv2.resize(grey, size, interpolation=cv2.INTER_AREA) if scale < 1 else grey
+    reach = max(3, max(size) // 8) | 1
+    tiny = cv2.resize(small, (max(1, size[0] // 2), max(1, size[1] // 2)), interpolation=cv2.INTER_AREA)
+    paper = cv2.medianBlur(tiny, min(reach, 2 * (min(tiny.shape) // 2) - 1 if min(tiny.shape) > 4 else 3))
+    paper = cv2.GaussianBlur(cv2.resize(paper, size, interpolation=cv2.INTER_LINEAR), (0, 0), reach / 6)
+    darker = cv2.subtract(paper, small)
+    lighter = cv2.subtract(small, paper)
+    # Ink is where the larger differences are: writing is compact and strong, the paper's grain wide and weak.
+    ink = darker if np.square(darker, dtype=np.float32).sum() >= np.square(lighter, dtype=np.float32).sum() else lighter
+    full = float(np.percentile(ink, 99.5))
+    if full < 12:
+        return np.zeros(grey.shape, np.uint8)
+    grain = max(float(np.median(ink)) * 3, 0.25 * full)
+    table = np.clip((np.arange(256) - grain) / max(0.75 * full - grain, 1.0) * 255, 0, 255)
+    ink = cv2.LUT(cv2.medianBlur(_uint8(ink), 3), np.rint(table).astype(np.uint8))
+    if scale < 1:
+        ink = cv2.resize(ink, (grey.shape[1], grey.shape[0]), interpolation=cv2.INTER_LINEAR)
+    return _uint8(ink)
+
+
+# -------------------------------------------------------------------------------------------------------- centring
+
+
+def ink_box(ink: Image, threshold: int = 0) -> Box | None:
+    """The smallest box around all ink brighter than ``threshold``; ``None`` when there is none."""
+    seen = ink if threshold <= 0 else cv2.threshold(ink, threshold, 255, cv2.THRESH_TOZERO)[1]
+    x, y, w, h = cv2.boundingRect(seen)
+    return (x, y, x + w, y + h) if w and h else None
+
+
+def centre_digit(ink: Image, box: Box | None = None) -> Image:
+    """One digit the way MNIST was made: ``(28, 28)`` white on black.
+
+    The ink in ``box`` (all of it without one) is scaled, keeping its proportions, so that its longer side is 20
+    pixels, and its centre of mass is put in the middle (LeCun et al. 1998, section III-A). Strokes that would come
+    out thinner than MNIST's are thickened first: a thin pen on a large canvas would otherwise fade away. A picture
+    that is in this form already comes back as it is.
+    """
+    whole = box is None
+    if box is not None:
+        ink = ink[box[1] : box[3], box[0] : box[2]]
+    if ink.size == 0:
+        return np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
+    if whole and ink.shape == (DIGIT_SIZE, DIGIT_SIZE) and _is_centred(ink):
+        return ink
+    peak = int(ink.max())
+    around = ink_box(ink, peak // 8)
+    if peak == 0 or around is None:
+        return np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
+    crop = ink[around[1] : around[3], around[0] : around[2]]
+    longest = max(crop.shape)
+    if longest > 2 * _WORK:  # a plain mean over blocks: fast, and no ink is lost
+        crop = _resize(crop, _WORK / longest)
+        longest = max(crop.shape)
+    crop = _thickened(crop, _FIELD / longest)
+    small = _resize(crop, _FIELD / max(crop.shape))
+    return _place(_full_strength(small))
+
+
+def _full_strength(small: Image) -> Image:
+    """Grey levels restored after a reduction or a faint pen: the ink of MNIST's strokes is near full white."""
+    ink = small.astype(np.float32)
+    total = float(ink.sum())
+    if total == 0:
+        return small
+    typical = float(np.square(ink).sum()) / total  # the mean level of the ink, weighted by itself
+    gain = max(_TYPICAL_INK / typical, 255 / float(ink.max()))
+    return small if gain <= 1.02 else _uint8(cv2.convertScaleAbs(small, alpha=gain))
+
+
+def _is_centred(ink: Image) -> bool:
+    around = ink_box(ink)
+    if around is None or ink.max() < 224:
+        return False
+    side = max(around[2] - around[0], around[3] - around[1])
+    moments = cv2.moments(ink)
+    middle = DIGIT_SIZE / 2
+    off = max(abs(moments["m10"] / moments["m00"] - middle), abs(moments["m01"] / moments["m00"] - middle))
+    return _FIELD - 2 <= side <= _FIELD and off <= 0.75
+
+
+def stroke_width(ink: Image) -> float:
+    """Mean width of the strokes in pixels: twice the ink over the length of its outline.
+
+    Both are measured softly, as sums of grey levels and of gradients, so that neither contrast nor anti-aliasing
+    changes the answer.
+    """
+    padded = cv2.copyMakeBorder(ink, 1, 1, 1, 1, cv2.BORDER_CONSTANT, value=0).astype(np.float32)
+    across = padded[:-1, 1:] - padded[:-1, :-1]
+    down = padded[1:, :-1] - padded[:-1, :-1]
+    outline = float(cv2.sumElems(cv2.magnitude(across, down))[0])
+    return 2 * float(cv2.sumElems(ink)[0]) / outline if outline else 0.0
+
+
+def _thickened(crop: Image, scale: float) -> Image:
+    """The crop with strokes of at least the thinnest width once it has been reduced by ``scale``."""
+    width = stroke_width(crop) * scale
+    if width >= _THINNEST:
+        return crop
+    if scale > 0.5:  # too coarse to thicken by whole pixels
+        crop = _resize(crop, 2.0)
+        scale /= 2
+    grow = (_THINNEST + 0.2 - width) / scale
+    side = max(2, round(grow + 1))
+    pad = side // 2 + 1
+    crop = _uint8(cv2.copyMakeBorder(crop, pad, pad, pad, pad, cv2.BORDER_CONSTANT, value=0))
+    crop = _uint8(cv2.dilate(crop, cv2.getStructuringElement(cv2.MORPH_ELLIPSE, (side, side))))
+    around = ink_box(crop, int(crop.max()) // 8)
+    return crop if around is None else crop[around[1] : around[3], around[0] : around[2]]
+
+
+def _resize(image: Image, scale: float) -> Image:
+    size = (max(1, round(image.shape[1] * scale)), max(1, round(image.shape[0] * scale)))
+    if size == (image.shape[1], image.shape[0]):
+        return image
+    return _uint8(cv2.resize(image, size, interpolation=cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR))
+
+
+def _place(small: Image) -> Image:
+    """A picture no larger than the field, its centre of mass in the middle of 28 x 28 as far as it fits."""
+    moments = cv2.moments(small)
+    if moments["m00"] == 0:
+        return np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
+    height, width = small.shape
+    middle = DIGIT_SIZE / 2  # measured: the centres of mass of MNIST's digits lie within half a pixel of (14, 14)
+    x = min(max(round(middle - moments["m10"] / moments["m00"]), 0), DIGIT_SIZE - width)
+    y = min(max(round(middle - moments["m01"] / moments["m00"]), 0), DIGIT_SIZE - height)
+    out = np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
+    out[y : y + height, x : x + width] = small
+    return out
+
+
+# ---------------------------------------------------------------------------------------------------------- layout
+
+
+@dataclass(frozen=True, eq=False)
+class Layout:
+    """Everything in a drawing that may be one digit, ready for the network in one batch.
+
+    Attributes:
+        inputs: ``(K, 28, 28)`` centred pieces; the first is the whole drawing. K is 0 for a blank.
+        boxes: of each piece, in pixels of the ink.
+        spans: the marks that each piece covers, from the first to before the last, counted from the left.
+        cuts: how many places of each piece's left edge had to be cut through ink (touching digits): 0 or 1.
+    """
+
+    inputs: Image
+    boxes: tuple[Box, ...]
+    spans: tuple[tuple[int, int], ...]
+    cuts: tuple[int, ...]
+
+    def __len__(self) -> int:
+        return len(self.boxes)
+
+
+def lay_out(ink: Image) -> Layout:
+    """Marks side by side grouped in every way that could make digits of them.
+
+    Ink that hangs together or lies one above the other is one mark: the bar of a 5 stays with it, broken strokes of
+    one digit may still be joined with their neighbours. A mark that is wider than a digit may also be cut where it is
+    thinnest. Which grouping is right is for `choose` to say, once the network has read all pieces.
+
+    Args:
+        ink: ``(H, W) uint8``, white on black, as `to_ink` gives it.
+    """
+    around = ink_box(ink)
+    if around is None:
+        return Layout(np.zeros((0, DIGIT_SIZE, DIGIT_SIZE), np.uint8), (), (), ())
+    peak = int(ink.max())
+    whole = ink_box(ink, peak // 8) or around
+    first = centre_digit(ink)
+    alone = Layout(first[None], (whole,), ((0, 1),), (0,))
+    if max(ink.shape) <= _ONE_DIGIT:
+        return alone
+    x0, y0, x1, y1 = whole
+    inner = ink[y0:y1, x0:x1]
+    scale = min(1.0, _MAP / max(inner.shape))
+    size = (max(1, round(inner.shape[1] * scale)), max(1, round(inner.shape[0] * scale)))
+    small = cv2.resize(inner, size, interpolation=cv2.INTER_AREA) if scale < 1 else inner
+    _, seen = cv2.threshold(small, peak // 10, 255, cv2.THRESH_BINARY)
+    count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+    marks = _marks(stats[1:count], max(size))
+    owner = np.full(count, -1, np.int16)  # mark of each connected component; specks have none
+    for number, mark in enumerate(marks):
+        owner[np.array(mark) + 1] = number
+    owner[0] = -1
+    if len(marks) > _MOST_MARKS:
+        return alone
+    extents = [_extent(stats[np.array(mark) + 1]) for mark in marks]
+    where = owner[labels]
+    where, extents, cut_before = _cut_wide(where, seen, extents)
+    n = len(extents)
+    if n <= 1:
+        return alone
+    tallest = max(box[3] - box[1] for box in extents)
+    inputs, boxes, spans, cuts = [first], [whole], [(0, n)], [0]
+    for start in range(n):
+        for stop in range(start + 1, min(n, start + 3) + 1):
+            if (start, stop) == (0, n):
+                continue
+            box = _union(extents[start:stop])
+            high, wide = box[3] - box[1], box[2] - box[0]
+            if high < 0.35 * tallest or (stop - start > 1 and wide > 1.5 * high):
+                continue
+            piece = _cut_out(inner, where, box, start, stop, size)
+            inputs.append(centre_digit(piece[0]))
+            bx = piece[1]
+            boxes.append((bx[0] + x0, bx[1] + y0, bx[2] + x0, bx[3] + y0))
+            spans.append((start, stop))
+            cuts.append(int(start in cut_before))
+    return Layout(np.stack(inputs), tuple(boxes), tuple(spans), tuple(cuts))
+
+
+def choose(layout: Layout, probabilities: npt.NDArray[np.floating], reject: int = -1) -> list[int]:
+    """The pieces that read the drawing best, from left to right, as rows of the layout; a blank has none.
+
+    Of all ways to split the marks the one is taken whose pieces are most probably all digits (the product of their
+    best probabilities, found by dynamic programming). If even then a piece is no digit, the whole drawing is one.
+
+    Args:
+        layout: from `lay_out`.
+        probabilities: ``(K, C)`` of its inputs.
+        reject: which class means "no digit"; -1 where the network has none.
+    """
+    if len(layout) <= 1:
+        return list(range(len(layout)))
+    digits = np.array(probabilities, np.float64)
+    if reject >= 0:
+        rejected = digits.argmax(axis=1) == reject
+        digits = np.delete(digits, reject, axis=1)
+    else:
+        rejected = np.zeros(len(digits), bool)
+    score = np.log(np.maximum(digits.max(axis=1), 1e-9)) + np.array(layout.cuts) * _CUT_COST
+    n = max(stop for _, stop in layout.spans)
+    best: list[tuple[float, int]] = [(0.0, -1)] + [(-np.inf, -1)] * n
+    for end in range(1, n + 1):
+        for row, (start, stop) in enumerate(layout.spans):
+            if stop == end and best[start][0] + score[row] > best[end][0]:
+                best[end] = (best[start][0] + score[row], row)
+    chosen: list[int] = []
+    end = n
+    while end > 0 and best[end][1] >= 0:
+        chosen.insert(0, best[end][1])
+        end = layout.spans[best[end][1]][0]
+    if end > 0 or not chosen or any(rejected[row] for row in chosen):
+        return [0]
+    return chosen
+
+
+def _marks(stats: npt.NDArray[np.int32], side: int) -> list[list[int]]:
+    """Connected components (rows of OpenCV's statistics) gathered into marks, from left to right; specks left out."""
+    big = [i for i, row in enumerate(stats) if max(row[2], row[3]) >= max(2, 0.05 * side)]
+    marks: list[tuple[float, float, list[int]]] = []
+    for i in sorted(big, key=lambda i: int(stats[i][0])):
+        left, right = float(stats[i][0]), float(stats[i][0] + stats[i][2])
+        mine = [i]
+        for other in list(marks):
+            shared = min(right, other[1]) - max(left, other[0])
+            if shared > 0.4 * min(right - left, other[1] - other[0]):
+                left, right = min(left, other[0]), max(right, other[1])
+                mine = other[2] + mine
+                marks.remove(other)
+        marks.append((left, right, mine))
+    return [mark[2] for mark in sorted(marks, key=lambda mark: mark[0] + mark[1])]
+
+
+def _extent(rows: npt.NDArray[np.int32]) -> Box:
+    left, top = rows[:, 0].min(), rows[:, 1].min()
+    return (int(left), int(top), int((rows[:, 0] + rows[:, 2]).max()), int((rows[:, 1] + rows[:, 3]).max()))
+
+
+def _union(boxes: list[Box]) -> Box:
+    array = np.array(boxes)
+    return (int(array[:, 0].min()), int(array[:, 1].min()), int(array[:, 2].max()), int(array[:, 3].max()))
+
+
+def _cut_wide(
+    where: npt.NDArray[np.int16], seen: npt.NDArray[np.uint8], extents: list[Box]
+) -> tuple[npt.NDArray[np.int16], list[Box], set[int]]:
+    """Marks wider than a digit split in two where they hold least ink; says before which marks was cut."""
+    out: list[Box] = []
+    cut_before: set[int] = set()
+    result = np.full_like(where, -1)
+    for number, (x0, y0, x1, y1) in enumerate(extents):
+        mine = where == number
+        pieces = [(x0, x1)]
+        high, wide = y1 - y0, x1 - x0
+        parts = min(4, round(wide / (0.7 * high))) if wide > 1.1 * high and high > 8 else 1
+        if parts > 1:
+            column = mine[y0:y1, x0:x1].sum(axis=0).astype(np.float64)
+            edges = [x0]
+            for k in range(1, parts):
+                # The thinnest place near where equally wide digits would meet.
+                near, reach = k * wide / parts, 0.3 * wide / parts
+                a, b = int(near - reach), int(near + reach) + 1
+                away = np.abs(np.arange(a, b) - near) / max(reach, 1)
+                edges.append(x0 + a + int((column[a:b] + 0.05 * high * away).argmin()))
+            edges.append(x1)
+            pieces = list(itertools.pairwise(edges))
+        for index, (a, b) in enumerate(pieces):
+            part = np.zeros_like(mine)
+            part[:, a:b] = mine[:, a:b]
+            x, y, w, h = cv2.boundingRect(part.astype(np.uint8))
+            if not w:
+                continue
+            if index:
+                cut_before.add(len(out))
+            result[part] = len(out)
+            out.append((x, y, x + w, y + h))
+    return result, out, cut_before
+
+
+def _cut_out(
+    inner: Image, where: npt.NDArray[np.int16], box: Box, start: int, stop: int, size: tuple[int, int]
+) -> tuple[Image, Box]:
+    """The ink of the marks ``start`` to ``stop`` without that of their neighbours, and its box."""
+    fx, fy = inner.shape[1] / size[0], inner.shape[0] / size[1]
+    big = (
+        max(0, int((box[0] - 0.5) * fx)),
+        max(0, int((box[1] - 0.5) * fy)),
+        min(inner.shape[1], int(np.ceil((box[2] + 0.5) * fx))),
+        min(inner.shape[0], int(np.ceil((box[3] + 0.5) * fy))),
+    )
+    piece = inner[big[1] : big[3], big[0] : big[2]]
+    around = where[box[1] : box[3], box[0] : box[2]]
+    foreign = (around >= 0) & ((around < start) | (around >= stop))
+    if foreign.any():
+        mask = cv2.resize(foreign.astype(np.uint8), (piece.shape[1], piece.shape[0]), interpolation=cv2.INTER_NEAREST)
+        piece = np.where(mask > 0, np.uint8(0), piece)
+    return piece, big
+
+
+# ------------------------------------------------------------------------------------------------ square pictures
+
+
+@dataclass(frozen=True)
+class Transform:
+    """How a picture was placed on a square: ``placed = original * scale + (left, top)``.
+
+    Attributes:
+        scale: factors of x and of y (they differ by less than a pixel over the picture).
+        left: empty pixels to the left of the picture.
+        top: empty pixels above it.
+        width: of the original, pixels.
+        height: of the original, pixels.
+    """
+
+    scale: tuple[float, float]
+    left: float
+    top: float
+    width: int
+    height: int
+
+    def to_original(self, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Boxes ``(N, 4)`` x0, y0, x1, y1 on the square as boxes in the original picture, cut at its edges."""
+        out = self._scaled(boxes, True)
+        out[..., 0::2] = out[..., 0::2].clip(0, self.width)
+        out[..., 1::2] = out[..., 1::2].clip(0, self.height)
+        return out
+
+    def to_square(self, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Boxes ``(N, 4)`` in the original picture as boxes on the square."""
+        return self._scaled(boxes, False)
+
+    def _scaled(self, boxes: npt.NDArray[np.floating], back: bool) -> npt.NDArray[np.float32]:
+        scale = np.array([*self.scale, *self.scale], np.float64)
+        moved = np.array([self.left, self.top, self.left, self.top], np.float64)
+        values = np.asarray(boxes, np.float64)
+        return ((values - moved) / scale if back else values * scale + moved).astype(np.float32)
+
+
+def letterbox(image: Image, size: int, *, fill: int = 114) -> tuple[Image, Transform]:
+    """The whole picture in the middle of a ``size`` x ``size`` square, its proportions kept, the rest filled.
+
+    Returns:
+        ``(size, size)`` or ``(size, size, C)`` pixels, and the `Transform` that takes boxes there and back exactly.
+    """
+    height, width = image.shape[:2]
+    factor = size / max(height, width)
+    inner = (max(1, round(width * factor)), max(1, round(height * factor)))
+    small = image if inner == (width, height) else _uint8(cv2.resize(image, inner, interpolation=_best(factor)))
+    left, top = (size - inner[0]) // 2, (size - inner[1]) // 2
+    square = np.full((size, size, *image.shape[2:]), fill, np.uint8)
+    square[top : top + inner[1], left : left + inner[0]] = small.reshape(inner[1], inner[0], *image.shape[2:])
+    return square, Transform((inner[0] / width, inner[1] / height), float(left), float(top), width, height)
+
+
+def resize_centre_crop(image: Image, size: int, *, resize: int = 0) -> Image:
+    """The middle of the picture as a ``size`` x ``size`` square, after its shorter side has become ``resize`` pixels.
+
+    ImageNet's way is ``size=224, resize=256``; without ``resize`` the shorter side becomes ``size``.
+    """
+    height, width = image.shape[:2]
+    factor = max(resize, size) / min(height, width)
+    inner = (max(size, round(width * factor)), max(size, round(height * factor)))
+    scaled = image if inner == (width, height) else _uint8(cv2.resize(image, inner, interpolation=_best(factor)))
+    scaled = scaled.reshape(inner[1], inner[0], *image.shape[2:])
+    left, top = (inner[0] - size) // 2, (inner[1] - size) // 2
+    return np.ascontiguousarray(scaled[top : top + size, left : left + size])
+
+
+def _best(factor: float) -> int:
+    return cv2.INTER_AREA if factor < 1 else cv2.INTER_LINEAR
