@@ -13,10 +13,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import cv2
 import numpy as np
 
 from engine import images, runtime, zoo
+from engine.opencv import cv2
 from engine.types import Activations, Box, Classification, Floats, Frame, Image, ModelCard, Region, Result, Timings
 
 

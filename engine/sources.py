@@ -1,0 +1,747 @@
+"""Where frames come from: cameras, videos, pictures, the screen, the network, and digits that move by themselves.
+
+A specification (one line of text) enters `open_source`, a `FrameSource` leaves. `Capture` reads one in a thread of
+its own at the source's pace and hands the frames on; pausing, stepping, seeking and the return of an unplugged camera
+are its business, so that a source only needs to know how to read.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import dataclasses
+import functools
+import math
+import re
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Literal, Protocol, TypeAlias
+
+import numpy as np
+
+from engine.concurrency import Flag, Lock, Worker
+from engine.errors import EngineError
+from engine.opencv import cv2
+from engine.types import Frame, Image
+
+PICTURES = frozenset(
+    [
+        ".png",
+        ".jpg",
+        ".jpeg",
+        ".jpe",
+        ".bmp",
+        ".dib",
+        ".webp",
+        ".tif",
+        ".tiff",
+        ".gif",
+        ".pgm",
+        ".ppm",
+        ".pbm",
+        ".pnm",
+        ".avif",
+        ".jp2",
+    ]
+)
+VIDEOS = frozenset(
+    [
+        ".mp4",
+        ".m4v",
+        ".mov",
+        ".mkv",
+        ".webm",
+        ".avi",
+        ".mpg",
+        ".mpeg",
+        ".wmv",
+        ".flv",
+        ".ogv",
+        ".ts",
+        ".m2ts",
+        ".3gp",
+        ".mjpeg",
+        ".mjpg",
+    ]
+)
+
+Kind: TypeAlias = Literal["camera", "video", "pictures", "screen", "moving digits"]
+
+_TRY_OTHER = "Choose another file, or try the built-in moving digits."
+_RETRY_SECONDS = 1.0  # between two attempts to open a camera that was unplugged
+_PICTURE_SECONDS = 1.0  # for which each picture of a folder is shown
+
+
+@dataclass(frozen=True)
+class Camera:
+    """A camera that is plugged in; `index` is the system's number for it."""
+
+    name: str
+    index: int
+    path: str
+
+
+@dataclass(frozen=True)
+class SourceInfo:
+    """What is known of a source once it is open.
+
+    Attributes:
+        title: for people: the camera's or the file's name.
+        kind: what it is.
+        width, height: in pixels; of the first picture where they differ.
+        fps: frames a second at which it is meant to be played.
+        frames: how many there are; None: endless, or not known before the end.
+        live: it goes on whether it is read or not, and cannot be paused at a place or sought in.
+    """
+
+    title: str
+    kind: Kind
+    width: int
+    height: int
+    fps: float
+    frames: int | None
+    live: bool
+
+
+class FrameSource(Protocol):
+    """An open source. Use it from one thread."""
+
+    info: SourceInfo
+
+    def read(self) -> Frame | None:
+        """The next frame, or None at the end. EngineError: this frame cannot be read; the next one may be."""
+        ...
+
+    def seek(self, index: int) -> None:
+        """Make `index` the next frame; does nothing for a live source."""
+        ...
+
+    def close(self) -> None: ...
+
+
+# ----------------------------------------------------------------------------------------------------- opening
+
+
+def open_source(spec: str) -> FrameSource:
+    """Open what `spec` names.
+
+    Args:
+        spec: "camera:NAME" or "camera:INDEX" (or "camera:" for the first one); the path of a video, a picture or a
+            folder of pictures; "screen" or "screen:x,y,w,h" in pixels; "digits:", the built-in moving digits; or the
+            address of a network stream ("rtsp://…", "http://…").
+
+    Raises:
+        EngineError: it is not there, or cannot be read.
+    """
+    if spec == "digits" or spec.startswith("digits:"):
+        return MovingDigits()
+    if spec == "camera" or spec.startswith("camera:"):
+        return _CameraSource(spec.partition(":")[2].strip())
+    if spec == "screen" or spec.startswith("screen:"):
+        return _ScreenSource(spec.partition(":")[2].strip())
+    if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", spec):
+        return _VideoSource(spec, live=True)
+    path = Path(spec).expanduser()
+    if path.is_dir():
+        return _PictureSource(path, find_files(path, PICTURES))
+    if not path.exists():
+        raise EngineError(f"There is no file or folder {path}.", "Check the path.")
+    if path.suffix.lower() in PICTURES:
+        return _PictureSource(path, [path])
+    return _VideoSource(str(path), live=False)
+
+
+def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
+    """All files below `folder` with one of these suffixes, in the order in which people count ("2" before "10").
+
+    Raises:
+        EngineError: the folder cannot be read.
+    """
+    try:
+        found = [path for path in folder.rglob("*") if path.suffix.lower() in suffixes and path.is_file()]
+    except OSError as error:
+        raise EngineError(
+            f"The folder {folder} cannot be read: {error.strerror or error}.", "Check that you may open it."
+        ) from error
+    found = [path for path in found if not path.name.startswith(".")]
+    return sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+
+
+def _natural(text: str) -> list[tuple[int, str]]:
+    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text.casefold())]
+
+
+def read_picture(path: Path) -> Image:
+    """A picture file as (H, W, 3) uint8 RGB, turned upright; what is transparent becomes a ground its ink shows on.
+
+    Raises:
+        EngineError: the file cannot be read, or is no picture or half of one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EngineError(
+            f"The picture {path} cannot be read: {error.strerror or error}.", "Check the path."
+        ) from error
+    whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-4096:]
+    image: Any = None
+    if data and whole:
+        buffer = np.frombuffer(data, np.uint8)
+        with contextlib.suppress(cv2.error, MemoryError):
+            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
+            if image is not None and (image.ndim == 2 or image.shape[2] != 4):
+                # once more, now with the turn that a camera notes; plain colours are all that this mode gives
+                image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
+    if image is None or not image.size:
+        what = "is empty" if not data else "breaks off in the middle" if not whole else "is damaged or no picture"
+        raise EngineError(f"The picture {path} {what}.", "Save or download it again, or choose another one.")
+    if image.dtype != np.uint8:
+        image = np.clip(image / (257.0 if image.dtype == np.uint16 else 1 / 255), 0, 255).astype(np.uint8)
+    if image.shape[2] == 4:
+        alpha = image[:, :, 3:].astype(np.float32) / 255
+        seen = float((image[:, :, :3] * alpha).sum() / max(3 * float(alpha.sum()), 1.0))
+        paper = 255.0 if seen < 160 else 0.0
+        image = np.rint(image[:, :, :3] * alpha + paper * (1 - alpha)).astype(np.uint8)
+    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+    return rgb
+
+
+# ----------------------------------------------------------------------------------------------------- cameras
+
+
+def list_cameras() -> list[Camera]:
+    """The cameras that are plugged in now, by name; two of the same name are told apart by a number."""
+    from cv2_enumerate_cameras import enumerate_cameras
+
+    cameras: list[Camera] = []
+    try:
+        found = list(enumerate_cameras(_camera_backend()))
+    except Exception:  # no such service on this system: then there is no camera for us
+        return cameras
+    names: dict[str, int] = {}
+    for each in found:
+        name = str(each.name or f"Camera {each.index}")
+        names[name] = names.get(name, 0) + 1
+        title = f"{name} ({names[name]})" if names[name] > 1 else name
+        cameras.append(Camera(title, int(each.index), str(each.path or "")))
+    return cameras
+
+
+def _camera_backend() -> int:
+    system = {"linux": cv2.CAP_V4L2, "win32": cv2.CAP_MSMF, "darwin": cv2.CAP_AVFOUNDATION}
+    return int(system.get(sys.platform, cv2.CAP_ANY))
+
+
+class _CameraSource:
+    def __init__(self, wanted: str) -> None:
+        cameras = list_cameras()
+        if wanted.isdigit():
+            chosen = next((each for each in cameras if each.index == int(wanted)), None)
+            chosen = chosen or Camera(f"Camera {wanted}", int(wanted), "")
+        else:
+            near = [each for each in cameras if wanted.casefold() in each.name.casefold()]
+            chosen = next((each for each in cameras if each.name == wanted), near[0] if near else None)
+        if not cameras and not wanted.isdigit():
+            raise EngineError(
+                "No camera was found.", "Plug one in, or try the built-in moving digits, which need no camera."
+            )
+        if chosen is None:
+            names = ", ".join(each.name for each in cameras)
+            raise EngineError(f"There is no camera called “{wanted}”.", f"Cameras found: {names}.")
+        self._capture = cv2.VideoCapture(chosen.index, _camera_backend())
+        frame = self._capture.read()[1] if self._capture.isOpened() else None
+        if frame is None:
+            self._capture.release()
+            if not cameras:
+                raise EngineError(
+                    "No camera was found.", "Plug one in, or try the built-in moving digits, which need no camera."
+                )
+            raise EngineError(
+                f"The camera “{chosen.name}” gives no picture.",
+                "Another program may be using it: close that one, and check that ConvScope may use the camera.",
+            )
+        self._capture.set(cv2.CAP_PROP_BUFFERSIZE, 1)  # the newest frame, not one that has waited
+        height, width = frame.shape[:2]
+        fps = _sane_rate(self._capture.get(cv2.CAP_PROP_FPS), 30.0)
+        self.info = SourceInfo(chosen.name, "camera", width, height, fps, None, live=True)
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        ok, image = self._capture.read()
+        if not ok or image is None:
+            return None
+        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, time.perf_counter())
+        self._index += 1
+        return frame
+
+    def seek(self, index: int) -> None:
+        pass
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+# ------------------------------------------------------------------------------------------------------ videos
+
+
+class _VideoSource:
+    """A video file, or a stream from the network."""
+
+    def __init__(self, address: str, *, live: bool) -> None:
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 8000] if live else []
+        self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
+        if not self._capture.isOpened() and not live:
+            self._capture = cv2.VideoCapture(address, cv2.CAP_ANY)
+        title = address if live else Path(address).name
+        self._waiting: Any = self._capture.read()[1] if self._capture.isOpened() else None
+        if self._waiting is None:
+            self._capture.release()
+            if live:
+                raise EngineError(f"Nothing comes from {address}.", "Check the address and that the sender is on.")
+            size = _size_of(Path(address))
+            what = "is empty" if size == 0 else "is damaged or no video"
+            raise EngineError(f"{address} {what}.", _TRY_OTHER)
+        height, width = self._waiting.shape[:2]
+        fps = _sane_rate(self._capture.get(cv2.CAP_PROP_FPS), 25.0)
+        promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
+        frames = None
+        # A header may promise anything: a frame in fewer than this many bytes is not believed.
+        if not live and promised > 0 and promised * 40 <= _size_of(Path(address)):
+            frames = int(promised)
+        self.info = SourceInfo(title, "video", width, height, fps, frames, live)
+        self._index = 0
+
+    def read(self) -> Frame | None:
+        image, self._waiting = self._waiting, None
+        if image is None:
+            ok, image = self._capture.read()
+            if not ok or image is None:
+                if not self.info.live:  # now the number of frames is known, whatever the header says
+                    self.info = dataclasses.replace(self.info, frames=self._index)
+                return None
+        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, time.perf_counter())
+        self._index += 1
+        return frame
+
+    def seek(self, index: int) -> None:
+        if self.info.live:
+            return
+        index = max(0, index if self.info.frames is None else min(index, self.info.frames - 1))
+        self._waiting = None
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
+        self._index = index
+
+    def close(self) -> None:
+        self._capture.release()
+
+
+def _sane_rate(fps: float, otherwise: float) -> float:
+    return fps if math.isfinite(fps) and 1.0 <= fps <= 240.0 else otherwise
+
+
+def _size_of(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+# ---------------------------------------------------------------------------------------------------- pictures
+
+
+class _PictureSource:
+    """One picture or all pictures of a folder; one that cannot be read is reported and the next one is shown."""
+
+    def __init__(self, path: Path, files: list[Path]) -> None:
+        if not files:
+            raise EngineError(f"There are no pictures in {path}.", "Choose a folder with PNG or JPEG files in it.")
+        self._files = files
+        self._next = 0
+        height, width, failure = 0, 0, None
+        for file in files:
+            try:
+                height, width = read_picture(file).shape[:2]
+                break
+            except EngineError as error:
+                failure = failure or error
+        if not width and failure is not None:
+            if len(files) == 1:
+                raise failure
+            raise EngineError(f"None of the {len(files)} pictures in {path} can be read.", failure.message)
+        self.info = SourceInfo(path.name, "pictures", width, height, 1 / _PICTURE_SECONDS, len(files), live=False)
+
+    def read(self) -> Frame | None:
+        if self._next >= len(self._files):
+            return None
+        index, self._next = self._next, self._next + 1
+        file = self._files[index]
+        return Frame(read_picture(file), file.name, index, time.perf_counter())
+
+    def seek(self, index: int) -> None:
+        self._next = min(max(index, 0), len(self._files) - 1)
+
+    def close(self) -> None:
+        pass
+
+
+# -------------------------------------------------------------------------------------------------- the screen
+
+
+class _ScreenSource:
+    def __init__(self, region: str) -> None:
+        box = [int(part) for part in re.findall(r"-?\d+", region)]
+        if region and (len(box) != 4 or box[2] < 1 or box[3] < 1):
+            raise EngineError(
+                f"“{region}” is no region of the screen.", "Write it as screen:x,y,width,height in pixels."
+            )
+        self._index = 0
+        try:
+            import mss
+
+            self._screen: Any = mss.mss()
+            whole = self._screen.monitors[0]
+            self._area = {"left": box[0], "top": box[1], "width": box[2], "height": box[3]} if box else dict(whole)
+            image = self._grab()
+        except Exception as error:
+            self.close()
+            raise EngineError(
+                "The screen cannot be read.",
+                "Check that the region lies on the screen and that the system lets ConvScope record it.",
+            ) from error
+        height, width = image.shape[:2]
+        self.info = SourceInfo("Screen", "screen", width, height, 30.0, None, live=True)
+
+    def read(self) -> Frame | None:
+        try:
+            image = self._grab()
+        except Exception as error:
+            raise EngineError("The screen cannot be read any more.", "Choose the region again.") from error
+        frame = Frame(image, "Screen", self._index, time.perf_counter())
+        self._index += 1
+        return frame
+
+    def _grab(self) -> Image:
+        shot = self._screen.grab(self._area)
+        pixels = np.frombuffer(shot.bgra, np.uint8).reshape(shot.height, shot.width, 4)
+        rgb: Image = cv2.cvtColor(pixels, cv2.COLOR_BGRA2RGB)
+        return rgb
+
+    def seek(self, index: int) -> None:
+        pass
+
+    def close(self) -> None:
+        screen = getattr(self, "_screen", None)
+        if screen is not None:
+            screen.close()
+
+
+# ----------------------------------------------------------------------------------------------- moving digits
+
+
+class MovingDigits:
+    """Digits that are drawn by our own code and move about on a sheet of paper: shows that the live flow works.
+
+    The same index always gives the same picture, so it can be sought in like a file. `truth` says what is written.
+    """
+
+    WIDTH: ClassVar[int] = 640
+    HEIGHT: ClassVar[int] = 400
+    _SECONDS: ClassVar[float] = 4.0  # after which other digits are written
+    _DIGITS: ClassVar[int] = 3
+    _SHAPES: ClassVar[tuple[str, ...]] = (  # pen positions in hundredths of the box; "/" lifts the pen, "!" is a corner
+        "50,0 20,14 8,50 20,86 50,100 80,86 92,50 80,14 50,0",
+        "28,25! 55,0! 55,100",
+        "12,24 28,4 52,0 82,14 82,36 58,66 10,100! 92,100",
+        "14,12 40,0 76,8 80,32 44,47! 82,58 90,80 66,98 34,100 8,88",
+        "60,0! 8,68! 92,68 / 70,36! 68,100",
+        "84,0! 24,0! 18,44! 50,36 84,52 86,80 56,100 12,92",
+        "72,0 34,26 12,62 24,92 54,100 84,86 80,58 50,50 18,68",
+        "10,2! 88,2! 58,44 40,100",
+        "50,46 20,30 26,6 50,0 76,8 78,30 50,46 16,68 22,94 52,100 82,92 82,66 50,46",
+        "82,28 68,4 38,2 18,24 30,50 60,50 82,26! 80,66 66,100",
+    )
+
+    def __init__(self) -> None:
+        self.info = SourceInfo("Moving digits", "moving digits", self.WIDTH, self.HEIGHT, 30.0, None, live=False)
+        self._next = 0
+        random = np.random.default_rng(7)
+        down, across = np.mgrid[0 : self.HEIGHT, 0 : self.WIDTH].astype(np.float32)
+        light = 0.86 + 0.14 * (across / self.WIDTH) - 0.10 * (down / self.HEIGHT)  # as from a lamp at the upper right
+        grain = random.normal(0, 1.6, (self.HEIGHT, self.WIDTH, 1)).astype(np.float32)
+        paper = light[:, :, None] * np.array([246, 241, 228], np.float32) + grain
+        self._paper: Image = np.clip(paper, 0, 255).astype(np.uint8)
+
+    def truth(self, index: int) -> str:
+        """The digits in the frame of that index, from left to right."""
+        random = np.random.default_rng(int(index / (self._SECONDS * self.info.fps)) + 1)
+        return "".join(str(random.integers(10)) for _ in range(self._DIGITS))
+
+    def read(self) -> Frame | None:
+        frame = Frame(self.picture(self._next), self.info.title, self._next, time.perf_counter())
+        self._next += 1
+        return frame
+
+    def picture(self, index: int) -> Image:
+        """The picture of that index, (400, 640, 3) uint8."""
+        image = self._paper.copy()
+        seconds = index / self.info.fps
+        cell = self.WIDTH / self._DIGITS
+        for place, label in enumerate(self.truth(index)):
+            phase = 2 * math.pi * (seconds / (3.1 + 0.7 * place) + place / self._DIGITS)
+            x = cell * (place + 0.5) + 0.13 * cell * math.sin(phase)
+            y = self.HEIGHT * (0.5 + 0.17 * math.cos(0.8 * phase))
+            size = 0.36 * self.HEIGHT * (1 + 0.2 * math.sin(0.6 * phase + place))
+            turn = 0.2 * math.sin(0.9 * phase + 2 * place)
+            along = np.array([[math.cos(turn), -math.sin(turn)], [math.sin(turn), math.cos(turn)]])
+            for stroke in _pen_paths(self._SHAPES[int(label)]):
+                points = (stroke - 0.5) * (0.62 * size, size) @ along.T + (x, y)
+                fixed = np.rint(points * 16).astype(np.int32)
+                cv2.polylines(image, [fixed], False, (38, 42, 74), max(2, round(0.085 * size)), cv2.LINE_AA, 4)
+        return image
+
+    def seek(self, index: int) -> None:
+        self._next = max(0, index)
+
+    def close(self) -> None:
+        pass
+
+
+@functools.cache
+def _pen_paths(shape: str) -> tuple[np.ndarray, ...]:
+    """The strokes of a shape as (P, 2) points of smooth curves in the unit square (Catmull and Rom 1974)."""
+    paths: list[np.ndarray] = []
+    for stroke in shape.split("/"):
+        points: list[np.ndarray] = []
+        corners: list[bool] = []
+        for word in stroke.split():
+            corners.append(word.endswith("!"))
+            points.append(np.array([float(part) for part in word.rstrip("!").split(",")]) / 100)
+        path = [points[0]]
+        for i in range(len(points) - 1):
+            a, b = points[i], points[i + 1]
+            before = a if i == 0 or corners[i] else points[i - 1]
+            after = b if i + 2 == len(points) or corners[i + 1] else points[i + 2]
+            into, out = (b - before) / 2, (after - a) / 2
+            for t in np.linspace(0.125, 1, 8):
+                path.append(
+                    (2 * t**3 - 3 * t**2 + 1) * a
+                    + (t**3 - 2 * t**2 + t) * into
+                    + (3 * t**2 - 2 * t**3) * b
+                    + (t**3 - t**2) * out
+                )
+        paths.append(np.array(path))
+    return tuple(paths)
+
+
+# ------------------------------------------------------------------------------------------------------ capture
+
+
+@dataclass(frozen=True)
+class CaptureState:
+    """What a capture is doing.
+
+    Attributes:
+        phase: "waiting": the camera was unplugged or the stream broke off, and is opened again as soon as it is back.
+        info: of the source, once it was open; `frames` is corrected at the end of a file whose header was wrong.
+        position: frames handed on, or index of the next one in something that can be sought in.
+        error: why it failed or waits; while playing: why a picture was left out.
+    """
+
+    phase: Literal["opening", "playing", "paused", "ended", "waiting", "failed"]
+    info: SourceInfo | None = None
+    position: int = 0
+    error: EngineError | None = None
+
+
+class Capture:
+    """One capture thread: reads a source at its own pace and hands the frames on.
+
+    Attributes:
+        loop: begin again at the end of a file.
+        read_seconds: how long one read takes, smoothed.
+    """
+
+    def __init__(
+        self, spec: str, *, on_frame: Callable[[Frame], None], on_state: Callable[[CaptureState], None]
+    ) -> None:
+        """Both are called in the capture thread; `on_state` whenever something other than the position changes."""
+        self.loop = False
+        self.read_seconds = 0.0
+        self._spec = spec
+        self._on_frame = on_frame
+        self._on_state = on_state
+        self._lock = Lock()  # guards the three wishes below
+        self._paused = False
+        self._steps = 0
+        self._seek: int | None = None
+        self._wake = Flag()
+        self._ending = False
+        self._position = 0
+        self._info: SourceInfo | None = None
+        self._worker = Worker("capture", self._run)
+
+    def start(self) -> None:
+        self._worker.start()
+
+    def stop(self) -> None:
+        """End the thread and close the source; nothing is called any more once this returns."""
+        self._ending = True
+        self._wake.set()
+        self._worker.stop(timeout=15.0)
+
+    def pause(self) -> None:
+        self._wish(paused=True)
+
+    def resume(self) -> None:
+        """Go on; after the end of a file, from its beginning."""
+        self._wish(paused=False)
+
+    def step(self) -> None:
+        """One frame on, and stay paused there."""
+        self._wish(paused=True, steps=1)
+
+    def seek(self, index: int) -> None:
+        """Go to a frame of a file; it is shown even while paused."""
+        self._wish(seek=max(0, index))
+
+    def _wish(self, *, paused: bool | None = None, steps: int = 0, seek: int | None = None) -> None:
+        with self._lock:
+            self._paused = self._paused if paused is None else paused
+            self._steps += steps
+            self._seek = self._seek if seek is None else seek
+        self._wake.set()
+
+    # ------------------------------------------------------------------------------- in the capture thread
+
+    def _run(self, stop: Flag) -> None:
+        source: FrameSource | None = None
+        self._tell("opening")
+        try:
+            source = self._open()
+            while source is not None and not self._ending:
+                if self._play(source):
+                    source.close()
+                    source = self._reopen()
+                else:
+                    self._rest(source)
+        except EngineError as error:
+            self._tell("failed", error)
+        finally:
+            if source is not None:
+                source.close()
+
+    def _open(self) -> FrameSource:
+        try:
+            source = open_source(self._spec)
+        except EngineError:
+            raise
+        except Exception as error:
+            raise EngineError(f"{self._spec} cannot be opened.", f"{type(error).__name__}: {error}") from error
+        self._info = source.info
+        return source
+
+    def _play(self, source: FrameSource) -> bool:
+        """Hand on frames until the end; True if it must be opened again."""
+        phase: Literal["playing", "paused"] | None = None
+        due = time.perf_counter()
+        seconds = 1 / source.info.fps
+        failures = 0
+        while not self._ending:
+            self._wake.clear()
+            with self._lock:
+                paused, seek = self._paused, self._seek
+                self._seek = None
+                stepping = self._steps > 0
+                self._steps = max(0, self._steps - 1)
+            if phase != ("paused" if paused else "playing"):
+                phase = "paused" if paused else "playing"
+                due = time.perf_counter()
+                self._tell(phase)
+            if seek is not None and not source.info.live:
+                source.seek(seek)
+                self._position = seek
+                due = time.perf_counter()
+            elif paused and not stepping:
+                self._wake.wait()
+                continue
+            begun = time.perf_counter()
+            try:
+                frame = source.read()
+                failures = 0
+            except EngineError as error:
+                failures += 1
+                if source.info.kind != "pictures" or failures > (source.info.frames or 0):
+                    raise
+                self._tell(phase, error)
+                continue
+            took = time.perf_counter() - begun
+            self.read_seconds = took if not self.read_seconds else 0.9 * self.read_seconds + 0.1 * took
+            self._info = source.info
+            if self._ending:
+                break
+            if frame is None:
+                if source.info.live:
+                    return True
+                if not (self.loop and self._position and not paused):
+                    return False
+                source.seek(0)
+                self._position = 0
+                continue
+            self._position = frame.index + 1
+            self._on_frame(frame)
+            if source.info.kind == "camera" or (source.info.live and source.info.kind == "video"):
+                continue  # its own pace: read waits for the next frame
+            due += seconds
+            now = time.perf_counter()
+            if now - due > 0.25:  # too slow for its pace: play as fast as possible, without making up for it
+                due = now
+            while due > now and not self._ending and not self._wake.is_set():
+                self._wake.wait(due - now)
+                now = time.perf_counter()
+        return False
+
+    def _rest(self, source: FrameSource) -> None:
+        """The end of a file: wait until somebody wants to see more of it."""
+        if self._ending:
+            return
+        with self._lock:
+            self._paused = False
+            self._steps = 0
+        self._tell("ended")
+        while not self._ending:
+            self._wake.wait()
+            self._wake.clear()
+            with self._lock:
+                if self._seek is None and self._paused and not self._steps:
+                    self._paused = False  # there is nothing to pause
+                    continue
+                if self._seek is None:
+                    self._seek = 0
+            return
+
+    def _reopen(self) -> FrameSource | None:
+        """A camera that was unplugged or a stream that broke off, once it is back."""
+        name = self._info.title if self._info else self._spec
+        if self._info is not None and self._info.kind == "camera":
+            self._spec = f"camera:{name}"  # by name: its number may be another one when it comes back
+            error = EngineError(
+                f"The camera “{name}” is not there any more.", "It goes on when it is plugged in again."
+            )
+        else:
+            error = EngineError(f"Nothing comes from {name} any more.", "It goes on when the sender is back.")
+        self._tell("waiting", error)
+        while not self._ending:
+            self._wake.clear()
+            if not self._ending:
+                self._wake.wait(_RETRY_SECONDS)
+            if self._ending:
+                break
+            with contextlib.suppress(EngineError):
+                return self._open()
+        return None
+
+    def _tell(self, phase: Any, error: EngineError | None = None) -> None:
+        if not self._ending:
+            self._on_state(CaptureState(phase, self._info, self._position, error))
