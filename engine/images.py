@@ -10,8 +10,8 @@ imported: the canvas may use this module before torch has been loaded.
 
 from __future__ import annotations
 
-import itertools
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 import numpy.typing as npt
@@ -31,6 +31,8 @@ _THINNEST = 1.7  # strokes thinner than this (in pixels of the field) are thicke
 _TYPICAL_INK = 205  # mean level of ink weighted by itself; the median over MNIST is 219, its 5th percentile 199
 _ONE_DIGIT = 32  # a picture no larger than this holds one digit; there is no room for two
 _MOST_MARKS = 12  # more separate marks than this are no number that somebody wrote on a canvas
+_MOST_COMPONENTS = 60  # more separate bits of ink than this are a photograph's
+_MOST_CUTS = 3  # in one mark
 _MAP = 140  # side to which a drawing is reduced for finding its marks
 _CUT_COST = -3.0  # log of how much more probable digits must be if ink was cut to get them
 
@@ -319,6 +321,8 @@ def lay_out(ink: Image) -> Layout:
     small = cv2.resize(inner, size, interpolation=cv2.INTER_AREA) if scale < 1 else inner
     _, seen = cv2.threshold(small, peak // 10, 255, cv2.THRESH_BINARY)
     count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
+    if count > _MOST_COMPONENTS:
+        return alone
     marks = _marks(stats[1:count], max(size))
     owner = np.full(count, -1, np.int16)  # mark of each connected component; specks have none
     for number, mark in enumerate(marks):
@@ -328,7 +332,7 @@ def lay_out(ink: Image) -> Layout:
         return alone
     extents = [_extent(stats[np.array(mark) + 1]) for mark in marks]
     where = owner[labels]
-    where, extents, cut_before = _cut_wide(where, seen, extents)
+    where, extents, cut_before = _cut_wide(where, extents)
     n = len(extents)
     if n <= 1:
         return alone
@@ -351,7 +355,9 @@ def lay_out(ink: Image) -> Layout:
     return Layout(np.stack(inputs), tuple(boxes), tuple(spans), tuple(cuts))
 
 
-def choose(layout: Layout, probabilities: npt.NDArray[np.floating], reject: int = -1) -> list[int]:
+def choose(
+    layout: Layout, probabilities: npt.NDArray[np.floating], reject: int = -1, *, reject_above: float = 0.5
+) -> list[int]:
     """The pieces that read the drawing best, from left to right, as rows of the layout; a blank has none.
 
     Of all ways to split the marks the one is taken whose pieces are most probably all digits (the product of their
@@ -361,12 +367,13 @@ def choose(layout: Layout, probabilities: npt.NDArray[np.floating], reject: int 
         layout: from `lay_out`.
         probabilities: ``(K, C)`` of its inputs.
         reject: which class means "no digit"; -1 where the network has none.
+        reject_above: a piece whose probability of that class reaches this is no digit.
     """
     if len(layout) <= 1:
         return list(range(len(layout)))
     digits = np.array(probabilities, np.float64)
     if reject >= 0:
-        rejected = digits.argmax(axis=1) == reject
+        rejected = digits[:, reject] >= reject_above
         digits = np.delete(digits, reject, axis=1)
     else:
         rejected = np.zeros(len(digits), bool)
@@ -414,29 +421,26 @@ def _union(boxes: list[Box]) -> Box:
     return (int(array[:, 0].min()), int(array[:, 1].min()), int(array[:, 2].max()), int(array[:, 3].max()))
 
 
-def _cut_wide(
-    where: npt.NDArray[np.int16], seen: npt.NDArray[np.uint8], extents: list[Box]
-) -> tuple[npt.NDArray[np.int16], list[Box], set[int]]:
-    """Marks wider than a digit split in two where they hold least ink; says before which marks was cut."""
+def _cut_wide(where: npt.NDArray[np.int16], extents: list[Box]) -> tuple[npt.NDArray[np.int16], list[Box], set[int]]:
+    """Marks wider than a digit split where their ink reaches least far; says before which marks was cut."""
     out: list[Box] = []
     cut_before: set[int] = set()
     result = np.full_like(where, -1)
     for number, (x0, y0, x1, y1) in enumerate(extents):
         mine = where == number
-        pieces = [(x0, x1)]
+        edges = [x0, x1]
         high, wide = y1 - y0, x1 - x0
-        parts = min(4, round(wide / (0.7 * high))) if wide > 1.1 * high and high > 8 else 1
-        if parts > 1:
-            column = mine[y0:y1, x0:x1].sum(axis=0).astype(np.float64)
-            edges = [x0]
-            for k in range(1, parts):
-                # The thinnest place near where equally wide digits would meet.
-                near, reach = k * wide / parts, 0.3 * wide / parts
-                a, b = int(near - reach), int(near + reach) + 1
-                away = np.abs(np.arange(a, b) - near) / max(reach, 1)
-                edges.append(x0 + a + int((column[a:b] + 0.05 * high * away).argmin()))
-            edges.append(x1)
-            pieces = list(itertools.pairwise(edges))
+        if wide > 1.1 * high and high > 8:
+            # How far the ink of a column reaches from top to bottom: little where two digits touch, all of the height
+            # in the middle of a 0, which holds as little ink.
+            inside = mine[y0:y1, x0:x1]
+            reach = high - inside.argmax(axis=0) - inside[::-1].argmax(axis=0)
+            for thin in np.argsort(reach, kind="stable"):
+                if reach[thin] > 0.5 * high or len(edges) > _MOST_CUTS + 1:
+                    break
+                if min(abs(x0 + int(thin) - edge) for edge in edges) > 0.35 * high:
+                    edges.append(x0 + int(thin))
+        pieces = list(pairwise(sorted(edges)))
         for index, (a, b) in enumerate(pieces):
             part = np.zeros_like(mine)
             part[:, a:b] = mine[:, a:b]
