@@ -203,7 +203,7 @@ class TrainingConfig:
     def __post_init__(self) -> None:
         for spec in dataclasses.fields(self):
             info: Field = spec.metadata["field"]
-            value = getattr(self, spec.name)
+            value: Any = getattr(self, spec.name)
             kind = {"str": str, "int": int, "float": float}[str(spec.type)]
             if kind is float and isinstance(value, int) and not isinstance(value, bool):
                 object.__setattr__(self, spec.name, value := float(value))

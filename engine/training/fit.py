@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 import dataclasses
 import math
+import pickle
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -33,6 +34,11 @@ from engine.types import ModelCard, Preprocess
 
 STEPS_SHOWN = 100  # `Step` events an epoch, at most: enough for a smooth curve, little enough to cost nothing
 FIRST_STEPS_SHOWN = 20  # these one by one, so that a curve has points within the first second
+
+_NAN = (
+    "The loss is no longer a number, so training has stopped.",
+    "Lower the learning rate (a tenth is a good try); the best weights so far are kept.",
+)
 
 
 def fit(
@@ -77,18 +83,15 @@ def fit(
             for step in training.run_epoch(stop, clock):
                 yield step
                 if not math.isfinite(step.loss):
-                    yield training.stopped(
-                        "nan",
-                        "The loss is no longer a number, so training has stopped.",
-                        "Lower the learning rate (a tenth is a good try); the best weights so far are kept.",
-                    )
+                    yield training.stopped("nan", *_NAN)
                     return
             stopped_early = training.unfinished
             if stopped_early and training.step == training.epoch * training.steps_per_epoch:
                 break  # asked to stop between two epochs: there is nothing new to validate
             epoch = training.validate(clock)
-            if not math.isfinite(epoch.validation_loss) and not math.isfinite(epoch.train_loss):
-                yield training.stopped("nan", "The loss is no longer a number.", "Lower the learning rate.")
+            if not math.isfinite(epoch.validation_loss):
+                yield epoch
+                yield training.stopped("nan", *_NAN)
                 return
             if folder is not None:
                 if epoch.best:
@@ -190,7 +193,8 @@ class _Training:
             channels=channels,
             image_size=size,
             dropout=config.dropout,
-        ).to(device, memory_format=torch.channels_last)
+        )
+        self.model.to(device).to(memory_format=torch.channels_last)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
         self.augment = AUGMENTATIONS[config.augmentation]
         self.optimiser = _optimiser(config, self.model)
@@ -383,7 +387,7 @@ class _Training:
             self.optimiser.load_state_dict(state["optimiser"])
             for name, value in state["progress"].items():
                 setattr(self, name, value)
-        except (OSError, RuntimeError, KeyError, ValueError, TypeError, AttributeError, EOFError) as error:
+        except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise EngineError(
                 f"The checkpoint {path.name} is damaged, so the run cannot go on from it.",
                 "Start the run anew; its best weights so far are still in its folder.",

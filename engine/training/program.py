@@ -25,7 +25,7 @@ EXIT_CODES: dict[Reason, int] = {"finished": 0, "stopped": 0, "cancelled": 0}
 
 
 def main(arguments: list[str]) -> int:
-    """Train as the arguments say; 0 when the run finished or was stopped, 1 when it broke, 2 when it could not begin."""
+    """Train as the arguments say; 0: finished or stopped as asked, 1: broke off, 2: could not begin."""
     options = _parser().parse_args(arguments)
     try:
         return _train(options)
@@ -58,7 +58,7 @@ def _train(options: argparse.Namespace) -> int:
         with contextlib.suppress(psutil.Error, OSError):
             # The window and everything else on the machine come first; an idle machine is used fully all the same.
             psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5)
-    record = RunRecord(run.folder)
+    record = RunRecord(run.folder, since=options.since)
     try:
         return _Driver(record, quiet=options.quiet).drive(config, resume=options.resume)
     finally:
@@ -191,4 +191,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of the run in --out")
     parser.add_argument("--considerate", action="store_true", help="let other programs go first")
     parser.add_argument("--quiet", action="store_true", help="write events to the run's folder only")
+    parser.add_argument("--since", type=float, default=time.time(), help="heed commands younger than this")
     return parser

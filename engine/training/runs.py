@@ -36,6 +36,8 @@ from engine.training.events import History, TrainingEvent, from_json
 Command: TypeAlias = Literal["pause", "resume", "stop", "cancel"]
 State: TypeAlias = Literal["preparing", "training", "paused", "interrupted", "ended"]
 
+_children: dict[Path, subprocess.Popen[bytes]] = {}  # started by this process; asked now and then, so none is a zombie
+
 
 class Run:
     """One run as its folder tells it; cheap to make, reads only what is new at each `poll`.
@@ -49,7 +51,6 @@ class Run:
         self.folder = folder
         self.history = History()
         self._offset = 0
-        self._child: subprocess.Popen[bytes] | None = None
 
     @property
     def name(self) -> str:
@@ -80,9 +81,11 @@ class Run:
     @property
     def alive(self) -> bool:
         """Whether the process that trains is running."""
-        if self._child is not None and self._child.poll() is not None:
-            self._child = None
-        return _process_of(self.folder) is not None or self._child is not None
+        child = _children.get(self.folder)
+        if child is not None and child.poll() is not None:
+            del _children[self.folder]
+            child = None
+        return child is not None or _process_of(self.folder) is not None
 
     @property
     def state(self) -> State:
@@ -129,7 +132,7 @@ class Run:
             "--out",
             str(self.folder),
         ]
-        command += ["--resume"] * resume + ["--considerate", "--quiet"]
+        command += ["--resume"] * resume + ["--considerate", "--quiet", "--since", str(time.time())]
         options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}
         root = Path(__file__).resolve().parents[2]
         environment = {
@@ -138,7 +141,7 @@ class Run:
         }
         try:
             with (self.folder / "log.txt").open("ab") as log:
-                self._child = subprocess.Popen(
+                _children[self.folder] = subprocess.Popen(
                     command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **options
                 )
         except OSError as error:
@@ -202,16 +205,24 @@ def runs(folder: Path | None = None) -> list[Run]:
 
 
 class RunRecord:
-    """The run's own side of its folder: writes events, reads commands. Used by the process that trains."""
+    """The run's own side of its folder: writes events, reads commands. Used by the process that trains.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: the run's folder, made if need be.
+        since: seconds since 1970; older commands were meant for an earlier process and do not count.
+
+    Raises:
+        EngineError: another process trains in this folder, or it cannot be written to.
+    """
+
+    def __init__(self, folder: Path, *, since: float) -> None:
         self.folder = folder
+        self._since = since
         folder.mkdir(parents=True, exist_ok=True)
         other = _process_of(folder)
         if other is not None and other.pid != os.getpid():
             raise EngineError(f"The run in {folder} is training already (process {other.pid}).", "Stop it first.")
-        self._born = psutil.Process().create_time()
-        process = {"pid": os.getpid(), "born": self._born}
+        process = {"pid": os.getpid(), "born": psutil.Process().create_time()}
         store.replace_file(folder / "process.json", lambda path: path.write_text(json.dumps(process)))
         self._close_broken_line()
         self._events: IO[str] = (folder / "events.jsonl").open("a", encoding="utf-8")
@@ -225,7 +236,7 @@ class RunRecord:
             raise store.write_error(self.folder / "events.jsonl", error) from error
 
     def commands(self) -> list[Command]:
-        """What viewers have asked for since the last call; older than this process does not count."""
+        """What viewers have asked for since the last call."""
         path = self.folder / "commands.jsonl"
         try:
             if path.stat().st_size <= self._commands_read:
@@ -241,7 +252,7 @@ class RunRecord:
         for line in data[:whole].splitlines():
             with contextlib.suppress(ValueError):
                 entry: Mapping[str, Any] = json.loads(line)
-                if entry.get("time", 0) >= self._born and entry.get("command") in (
+                if entry.get("time", 0) >= self._since and entry.get("command") in (
                     "pause",
                     "resume",
                     "stop",

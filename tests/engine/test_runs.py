@@ -200,10 +200,10 @@ def test_a_folder_without_classes_ends_the_run_with_a_sentence(tmp_path: Path) -
 
 
 def test_two_processes_never_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = RunRecord(tmp_path)
+    record = RunRecord(tmp_path, since=0)
     monkeypatch.setattr(runs_module.os, "getpid", lambda: -1)  # as another process would see it
     with pytest.raises(EngineError, match="training already"):
-        RunRecord(tmp_path)
+        RunRecord(tmp_path, since=0)
     monkeypatch.undo()
     record.close()
-    RunRecord(tmp_path).close()
+    RunRecord(tmp_path, since=0).close()
