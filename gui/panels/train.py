@@ -1,0 +1,1118 @@
+"""Train: settings on the left, what happens in the middle, earlier runs on the right.
+
+A run is a process of its own that writes into its folder; this panel starts it, reads the folder and leaves commands
+there, nothing more. So a run that was started by an earlier window, or by the command line, is found and shown alike.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, QUrl, Signal
+from PySide6.QtGui import (
+    QAction,
+    QColor,
+    QDesktopServices,
+    QFontDatabase,
+    QHideEvent,
+    QKeySequence,
+    QPainter,
+    QPaintEvent,
+    QShortcut,
+    QShowEvent,
+)
+from PySide6.QtWidgets import (
+    QAbstractItemView,
+    QFrame,
+    QHBoxLayout,
+    QLabel,
+    QListWidget,
+    QListWidgetItem,
+    QMessageBox,
+    QPlainTextEdit,
+    QProgressBar,
+    QPushButton,
+    QScrollArea,
+    QSizePolicy,
+    QSplitter,
+    QStackedWidget,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from engine import (
+    EngineError,
+    Epoch,
+    History,
+    Latest,
+    Run,
+    TrainingConfig,
+    Worker,
+    data_folder,
+    new_run,
+    runs,
+)
+from gui.curves import CurvesView
+from gui.forms import Form
+from gui.settings import Settings
+from gui.theme import scaled_font, set_role, theme
+
+WATCHING = 100  # milliseconds between two looks at a run that is training, while one can see it
+WAITING = 500  # the same while nobody looks, or nothing trains
+LOOK_AROUND = 3.0  # seconds between two looks for runs that somebody else has started
+
+_STATE_ROLE = Qt.ItemDataRole.UserRole + 1
+_SCORE_ROLE = Qt.ItemDataRole.UserRole + 2
+_TONE_ROLE = Qt.ItemDataRole.UserRole + 3
+_NAME_ROLE = Qt.ItemDataRole.UserRole
+_GONE_WRONG = ("nan", "memory", "disk", "error")
+_ENDINGS = {
+    "finished": "finished",
+    "stopped": "stopped",
+    "cancelled": "discarded",
+    "nan": "loss is no number",
+    "memory": "out of memory",
+    "disk": "disk full",
+    "error": "failed",
+}
+
+
+@dataclass
+class _Known:
+    """A run and what was last seen of it."""
+
+    run: Run
+    config: TrainingConfig | None
+    state: str = "ended"
+    alive: bool = False
+    best: Epoch | None = None
+    asked: Literal["", "pause", "resume", "stop", "cancel"] = ""
+
+    @property
+    def active(self) -> bool:
+        return self.state in ("preparing", "training", "paused")
+
+
+class TrainPanel(QWidget):
+    """Start a run, watch it, end it, use what it has learned.
+
+    Signals:
+        model_ready(str): a run has written better weights; its name in the zoo.
+        use_model(str): the person wants to use this network now.
+        notice(EngineError): something to tell.
+        background(str, float): a sentence for the status bar and the share done, 0..1; below 0: nothing trains.
+    """
+
+    model_ready = Signal(str)
+    use_model = Signal(str)
+    notice = Signal(object)
+    background = Signal(str, float)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._known: dict[str, _Known] = {}
+        self._shown = ""
+        self._pending: TrainingConfig | None = None
+        self._found: Latest[list[tuple[Run, TrainingConfig | None]]] = Latest()
+        self._search: Worker | None = None
+        self._ticks = 0
+        self._said: tuple[str, float] = ("", -1.0)
+        self._settings = Settings()
+
+        split = QSplitter(Qt.Orientation.Horizontal, self)
+        split.setHandleWidth(12)
+        split.setChildrenCollapsible(False)
+        split.setStyleSheet("QSplitter::handle { background: transparent; image: none; }")
+        for part in (self._build_recipe(), self._build_stage(), self._build_list()):
+            split.addWidget(part)
+        split.setStretchFactor(1, 1)
+        split.setSizes([300, 690, 228])
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 12)
+        layout.addWidget(split)
+
+        self.form.set_values(self._remembered())
+        self.form.changed.connect(self._on_form)
+        self._on_form()
+        start = QShortcut(QKeySequence("Ctrl+Return"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        start.activated.connect(self.start)
+        theme.changed.connect(self._restyle)
+        self._restyle()
+        self._timer = QTimer(self)
+        self._timer.setInterval(WATCHING)
+        self._timer.timeout.connect(self._tick)
+        self._timer.start()
+        self._look_for_runs()
+        self._show_state()
+
+    # What others ask of it
+
+    def start(self) -> None:
+        """Train what the form says; asks first if another run is training."""
+        try:
+            config = self.form.value()
+        except EngineError:
+            # The complaint stands beside its field, which has the focus now.
+            field = self.focusWidget()
+            if field is not None:
+                self._scroll.ensureWidgetVisible(field)
+            return
+        active = self._active()
+        if active is None:
+            self._launch(config)
+            return
+        box = self._question(
+            "Another run is training",
+            f"“{active.run.name}” is still training, and one run trains at a time.",
+            "Stopping it keeps its best network so far.",
+        )
+        go = box.addButton("Stop it and start the new one", QMessageBox.ButtonRole.AcceptRole)
+        box.setDefaultButton(box.addButton("Let it train", QMessageBox.ButtonRole.RejectRole))
+
+        def answered() -> None:
+            if box.clickedButton() is go:
+                self._pending = config
+                if active.active:
+                    self._ask(active, "stop")
+                self._tick()
+
+        box.finished.connect(answered)
+        box.open()
+
+    def select(self, name: str) -> None:
+        """Show the curves and the state of the run called `name`."""
+        if name == self._shown or name not in self._known:
+            return
+        self._shown = name
+        for row in range(self.list.count()):
+            if self.list.item(row).data(_NAME_ROLE) == name:
+                self.list.setCurrentRow(row)
+        self.curves.show_run(self._known[name].run.history, name)
+        self._offer_comparisons()
+        self.details.setChecked(False)
+        self._show_state()
+
+    @property
+    def shown(self) -> Run | None:
+        """The run whose curves are shown."""
+        known = self._known.get(self._shown)
+        return known.run if known else None
+
+    # Building
+
+    def _build_recipe(self) -> QWidget:
+        self.form = Form(parent=self)
+        self.form.failed.connect(self.notice)
+        column, layout, head = _column(self, "Settings")
+        self._icons: dict[QToolButton, str] = {}
+        for icon, tip, slot in (
+            ("open", "Open a recipe (TOML)", self.form.open_recipe),
+            ("save", "Save these settings as a recipe (TOML)", self.form.save_recipe),
+            ("undo", "Set everything back to the defaults", self.form.reset),
+        ):
+            button = QToolButton(column)
+            button.setToolTip(tip)
+            button.setAccessibleName(tip)
+            button.clicked.connect(slot)
+            self._icons[button] = icon
+            head.addWidget(button)
+        self._scroll = QScrollArea(column)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        inside = QWidget()
+        inside_layout = QVBoxLayout(inside)
+        inside_layout.setContentsMargins(0, 0, 4, 0)
+        inside_layout.addWidget(self.form)
+        self._scroll.setWidget(inside)
+        self._scroll.viewport().setAutoFillBackground(False)
+        inside.setAutoFillBackground(False)
+        layout.addWidget(self._scroll, 1)
+        self.start_button = QPushButton("Start training", column)
+        set_role(self.start_button, primary=True)
+        self.start_button.setMinimumHeight(36)
+        self.start_button.setToolTip("Train with these settings in a process of its own (Ctrl+Return)")
+        self.start_button.clicked.connect(self.start)
+        layout.addWidget(self.start_button)
+        column.setMinimumWidth(264)
+        return column
+
+    def _build_stage(self) -> QWidget:
+        stage = QWidget(self)
+        layout = QVBoxLayout(stage)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(8)
+
+        self.headline = QLabel(stage)
+        self.headline.setWordWrap(True)
+        self.headline.setFont(scaled_font(self.headline, 1.15, bold=True))
+        self.remark = QLabel(stage)
+        self.remark.setWordWrap(True)
+        set_role(self.remark, role="dim")
+        words = QVBoxLayout()
+        words.setSpacing(2)
+        words.addWidget(self.headline)
+        words.addWidget(self.remark)
+        self.use_button = QPushButton("Use this network", stage)
+        self.use_button.setToolTip("Read drawings and pictures with the best weights of this run from now on")
+        self.use_button.clicked.connect(lambda: self.use_model.emit(self._shown))
+        top = QHBoxLayout()
+        top.setSpacing(12)
+        top.addLayout(words, 1)
+        top.addWidget(self.use_button, 0, Qt.AlignmentFlag.AlignTop)
+        layout.addLayout(top)
+
+        self.bar = EpochBar(stage)
+        layout.addWidget(self.bar)
+
+        self.facts = {name: _Fact(name, stage) for name in ("Epoch", "Speed", "Time left", "Best")}
+        self.pause_button = QPushButton("Pause", stage)
+        self.pause_button.clicked.connect(self._on_pause)
+        self.stop_button = QPushButton("Stop and keep", stage)
+        self.stop_button.setToolTip("End training now and keep the best network so far")
+        self.stop_button.clicked.connect(lambda: self._ask(self._known[self._shown], "stop"))
+        self.cancel_button = QPushButton("Cancel and discard…", stage)
+        self.cancel_button.setToolTip("End training now and delete the run")
+        self.cancel_button.clicked.connect(self._on_cancel)
+        self.details = QToolButton(stage)
+        self.details.setText("Details")
+        self.details.setCheckable(True)
+        set_role(self.details, chip=True)
+        self.details.setToolTip("What the training process printed last")
+        self.details.toggled.connect(self._on_details)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        for fact in self.facts.values():
+            row.addWidget(fact)
+        row.addStretch(1)
+        for button in (self.details, self.pause_button, self.stop_button, self.cancel_button):
+            row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
+        layout.addLayout(row)
+
+        self.last_words = QPlainTextEdit(stage)
+        self.last_words.setReadOnly(True)
+        self.last_words.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self.last_words.setMaximumHeight(100)
+        self.last_words.setAccessibleName("What the training process printed last")
+        layout.addWidget(self.last_words)
+
+        self.curves = CurvesView(stage)
+        self.curves.comparison_wanted.connect(self._on_comparison)
+        self.curves.failed.connect(self.notice)
+        card = QFrame(stage)
+        set_role(card, card=True)
+        card_layout = QVBoxLayout(card)
+        card_layout.setContentsMargins(8, 8, 8, 4)
+        card_layout.addWidget(self.curves)
+        self.empty = _Empty(stage)
+        self._pages = QStackedWidget(stage)
+        self._pages.addWidget(self.empty)
+        self._pages.addWidget(card)
+        layout.addWidget(self._pages, 1)
+        stage.setMinimumWidth(420)
+        return stage
+
+    def _build_list(self) -> QWidget:
+        column, layout, _ = _column(self, "Runs")
+        self.list = QListWidget(column)
+        self.list.setItemDelegate(_RunDelegate(self.list))
+        self.list.setAccessibleName("Training runs")
+        self.list.setUniformItemSizes(True)
+        self.list.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        self.list.setVerticalScrollMode(QAbstractItemView.ScrollMode.ScrollPerPixel)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.list.currentItemChanged.connect(self._on_chosen)
+        self.copy_action = QAction("Use these settings", self.list)
+        self.copy_action.triggered.connect(self._on_copy)
+        self.folder_action = QAction("Open the folder", self.list)
+        self.folder_action.triggered.connect(self._on_folder)
+        self.delete_action = QAction("Delete…", self.list)
+        self.delete_action.setShortcut(QKeySequence.StandardKey.Delete)
+        self.delete_action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        self.delete_action.triggered.connect(self._on_delete)
+        self.list.addActions([self.copy_action, self.folder_action, self.delete_action])
+        self.none_yet = QLabel("Every run is kept here, with its curves, until you delete it.", column)
+        self.none_yet.setWordWrap(True)
+        self.none_yet.setAlignment(Qt.AlignmentFlag.AlignTop)
+        set_role(self.none_yet, role="dim")
+        layout.addWidget(self.none_yet, 1)
+        layout.addWidget(self.list, 1)
+        self.copy_button = QPushButton("Use settings", column)
+        self.copy_button.setToolTip("Put the settings of this run into the form")
+        self.copy_button.clicked.connect(self._on_copy)
+        self.delete_button = QPushButton("Delete…", column)
+        self.delete_button.setToolTip("Delete this run, its curves and its network")
+        self.delete_button.clicked.connect(self._on_delete)
+        row = QHBoxLayout()
+        row.setSpacing(8)
+        row.addWidget(self.copy_button, 1)
+        row.addWidget(self.delete_button, 1)
+        layout.addLayout(row)
+        column.setMinimumWidth(200)
+        return column
+
+    # Runs
+
+    def _active(self) -> _Known | None:
+        return next((known for known in self._known.values() if known.active or known.alive), None)
+
+    def _launch(self, config: TrainingConfig) -> None:
+        try:
+            run = new_run(config, name=_new_name(config, _names_on_disk()))
+            run.start()
+        except EngineError as error:
+            self.notice.emit(error)
+            return
+        self._add(_Known(run, config, "preparing", alive=True), first=True)
+        self.select(run.name)
+        self._tick()
+
+    def _resume(self, known: _Known) -> None:
+        active = self._active()
+        if active is not None:
+            self.notice.emit(
+                EngineError(f"“{active.run.name}” is still training, and one run trains at a time.", "Stop it first.")
+            )
+            return
+        try:
+            known.run.start(resume=True)
+        except EngineError as error:
+            self.notice.emit(error)
+            return
+        known.state, known.alive, known.asked = "preparing", True, ""
+        self._tick()
+
+    def _ask(self, known: _Known, command: Literal["pause", "resume", "stop", "cancel"]) -> None:
+        try:
+            known.run.command(command)
+        except EngineError as error:
+            self.notice.emit(error)
+            return
+        known.asked = command
+        self._show_state()
+
+    def _add(self, known: _Known, *, first: bool = False) -> None:
+        name = known.run.name
+        self._known[name] = known
+        item = QListWidgetItem()
+        item.setData(_NAME_ROLE, name)
+        self.list.insertItem(0 if first else self.list.count(), item)
+        self._show_item(known)
+        self._offer_comparisons()
+
+    def _forget(self, name: str) -> None:
+        self._known.pop(name, None)
+        if name == self._shown:
+            self._shown = ""
+            self.curves.show_run(None)
+        for row in reversed(range(self.list.count())):
+            if self.list.item(row).data(_NAME_ROLE) == name:
+                self.list.takeItem(row)
+        self._offer_comparisons()
+        if not self._shown:
+            item = self.list.currentItem()
+            if item is not None:
+                self.select(item.data(_NAME_ROLE))
+        self._show_state()
+
+    def _look_for_runs(self) -> None:
+        """Read all runs' folders beside the window's thread: a long history takes a while."""
+        if self._search is not None and self._search.alive:
+            return
+        found = self._found
+
+        def search(stop: Any) -> None:
+            seen: list[tuple[Run, TrainingConfig | None]] = []
+            for run in runs():
+                try:
+                    seen.append((run, run.config()))
+                except EngineError:
+                    seen.append((run, None))
+            found.put(seen)
+
+        self._search = Worker("looking for runs", search).start()
+
+    def _take_found(self) -> None:
+        found = self._found.take()
+        if found is None:
+            return
+        names = {run.name for run, _ in found}
+        for run, config in found:
+            if run.name in self._known:
+                continue
+            known = _Known(run, config, run.state, alive=run.alive, best=run.history.best)
+            self._add(known, first=bool(self._known) and known.active)
+        for name in [name for name, known in self._known.items() if name not in names and not known.alive]:
+            if not self._known[name].run.folder.exists():
+                self._forget(name)
+        if not self._shown and self._known:
+            active = self._active()
+            self.select(active.run.name if active else self.list.item(0).data(_NAME_ROLE))
+        self._show_state()
+
+    def _tick(self) -> None:
+        """Look at what the runs have written since the last time."""
+        self._ticks += 1
+        self._take_found()
+        around = self._ticks % max(1, round(LOOK_AROUND * 1000 / self._timer.interval())) == 0
+        if around and _names_on_disk() != set(self._known):
+            self._look_for_runs()
+        for known in list(self._known.values()):
+            if known.active or known.alive or around:
+                self._watch(known)
+        if self._pending is not None and self._active() is None:
+            config, self._pending = self._pending, None
+            self._launch(config)
+        self._tell_background()
+        busy = self._active() is not None
+        searching = self._search is not None and self._search.alive
+        wanted = WATCHING if (busy and self.isVisible()) or searching else WAITING
+        if self._timer.interval() != wanted:
+            self._timer.setInterval(wanted)
+
+    def _watch(self, known: _Known) -> None:
+        run = known.run
+        before, was_alive, steps = known.state, known.alive, len(run.history.steps)
+        run.poll()
+        known.state, known.alive = run.state, run.alive
+        best = run.history.best
+        if best is not known.best:
+            known.best = best
+            if best is not None and run.model is not None:
+                self.model_ready.emit(run.name)
+        stopped = run.history.stopped
+        if known.state != before:
+            if known.asked in ("pause", "resume") or not known.active:
+                known.asked = ""
+            if known.state == "interrupted":
+                self.notice.emit(
+                    EngineError(
+                        f"The training of “{run.name}” ended unexpectedly.",
+                        "Press Resume in the training panel to go on after its last whole epoch.",
+                    )
+                )
+            elif known.state == "ended" and stopped is not None and stopped.reason in _GONE_WRONG:
+                self.notice.emit(EngineError(stopped.message, stopped.hint))
+        if stopped is not None and stopped.reason == "cancelled" and not known.alive:
+            run.discard()
+            self._forget(run.name)
+            return
+        if known.active or known.state != before or known.alive != was_alive or len(run.history.steps) != steps:
+            self._show_item(known)
+            if run.name == self._shown and (self.isVisible() or known.state != before or known.alive != was_alive):
+                self.curves.refresh()
+                self._show_state()
+
+    # Showing
+
+    def _show_item(self, known: _Known) -> None:
+        name = known.run.name
+        best = known.run.history.best
+        words = _state_words(known)
+        score = percent(best.validation_accuracy) if best else ""
+        data = data_title(known.config)
+        for row in range(self.list.count()):
+            item = self.list.item(row)
+            if item.data(_NAME_ROLE) == name:
+                values = {
+                    _STATE_ROLE: f"{words} · {data}" if data else words,
+                    _SCORE_ROLE: score,
+                    _TONE_ROLE: _tone(known),
+                }
+                if any(item.data(role) != value for role, value in values.items()):
+                    for role, value in values.items():
+                        item.setData(role, value)
+                    spoken = ", ".join(part for part in (name, data, words, score and f"best {score}") if part)
+                    item.setData(Qt.ItemDataRole.AccessibleTextRole, spoken)
+                    item.setToolTip(spoken.replace(", ", "\n"))
+
+    def _show_state(self) -> None:
+        """Headline, facts and buttons for the run that is shown."""
+        known = self._known.get(self._shown)
+        none = known is None
+        self.list.setVisible(bool(self._known))
+        self.none_yet.setVisible(not self._known)
+        self._pages.setCurrentIndex(0 if none else 1)
+        for widget in (self.headline, self.remark, self.bar, self.use_button, *self.facts.values()):
+            widget.setVisible(not none)
+        for button in (self.copy_button, self.delete_button):
+            button.setVisible(bool(self._known))
+        if known is None:
+            for other in (self.pause_button, self.stop_button, self.cancel_button, self.details, self.last_words):
+                other.hide()
+            self._show_start()
+            return
+        run, history = known.run, known.run.history
+        headline, remark = what_happens(history, known.state, known.config, asked=known.asked)
+        self.headline.setText(headline)
+        self.remark.setText(remark)
+        self.bar.show_run(history, moving=known.state == "preparing")
+        self._show_facts(known)
+        stopped = history.stopped
+        resumable = not known.active and run.resumable
+        self.pause_button.setVisible(known.active or resumable)
+        self.pause_button.setText("Resume" if resumable or known.state == "paused" else "Pause")
+        self.pause_button.setToolTip(
+            "Go on after the last whole epoch"
+            if resumable
+            else "Go on training"
+            if known.state == "paused"
+            else "Let the run wait; nothing is lost"
+        )
+        self.pause_button.setEnabled(resumable or (known.state in ("training", "paused") and not known.asked))
+        for button in (self.stop_button, self.cancel_button):
+            button.setVisible(known.active)
+            button.setEnabled(known.asked not in ("stop", "cancel"))
+        self.use_button.setEnabled(run.model is not None)
+        wrong = known.state == "interrupted" or (stopped is not None and stopped.reason in _GONE_WRONG)
+        self.details.setVisible(wrong)
+        self.last_words.setVisible(wrong and self.details.isChecked())
+        self.delete_button.setEnabled(not known.active and not known.alive)
+        self.delete_action.setEnabled(self.delete_button.isEnabled())
+        self.copy_button.setEnabled(known.config is not None)
+        self.copy_action.setEnabled(known.config is not None)
+        self._show_start()
+
+    def _show_start(self) -> None:
+        waiting = self._pending is not None
+        self.start_button.setEnabled(not waiting)
+        self.start_button.setText("Waiting for the other run to stop…" if waiting else "Start training")
+
+    def _show_facts(self, known: _Known) -> None:
+        history = known.run.history
+        started, steps, best = history.started, history.steps, history.best
+        total = started.epochs if started else (known.config.epochs if known.config else 0)
+        now = current_epoch(history)
+        self.facts["Epoch"].show_value(f"{now} of {total}" if now else f"– of {total}")
+        self.facts["Speed"].show_value(f"{steps[-1].images_per_second:,.0f} pictures/s" if steps else "–")
+        left = seconds_left(history)
+        if known.active:
+            self.facts["Time left"].show_value(duration(left) if left is not None else "–", "Time left")
+        else:
+            took = history.stopped.time if history.stopped else (steps[-1].time if steps else 0.0)
+            self.facts["Time left"].show_value(duration(took), "Took")
+        self.facts["Best"].show_value(percent(best.validation_accuracy) if best else "–")
+
+    def _tell_background(self) -> None:
+        active = next((known for known in self._known.values() if known.active), None)
+        said = ("", -1.0)
+        if active is not None:
+            history = active.run.history
+            share = share_done(history)
+            left = seconds_left(history)
+            total = history.started.epochs if history.started else 0
+            sentence = f"Training {data_title(active.config) or active.run.name}"
+            if active.state == "paused":
+                sentence += ": paused"
+            elif active.state == "preparing" or not total:
+                sentence += ": preparing"
+            else:
+                sentence += f": epoch {max(1, current_epoch(history))} of {total}"
+                sentence += f", {duration(left)} left" if left is not None else ""
+            said = (sentence, round(share, 3))
+        if said != self._said:
+            self._said = said
+            self.background.emit(*said)
+
+    def _offer_comparisons(self) -> None:
+        names = [self.list.item(row).data(_NAME_ROLE) for row in range(self.list.count())]
+        self.curves.set_runs([name for name in names if name != self._shown])
+
+    def _restyle(self) -> None:
+        for button, icon in self._icons.items():
+            button.setIcon(theme.icon(icon))
+        self.list.viewport().update()
+
+    # What a person does
+
+    def _on_form(self) -> None:
+        try:
+            config = self.form.value() if self.form.valid else None
+        except EngineError:
+            config = None
+        if config is not None:
+            for name, value in config.values().items():
+                self._settings.set(f"train/{name}", str(value))
+            self.empty.describe(config)
+
+    def _remembered(self) -> dict[str, Any]:
+        """The settings of the last session; what an older or newer program wrote and this one does not take is left."""
+        values: dict[str, Any] = {}
+        for name, default in TrainingConfig().values().items():
+            text = self._settings.text(f"train/{name}", str(default))
+            try:
+                value = type(default)(text)
+                TrainingConfig.from_mapping({name: value})
+            except (ValueError, EngineError):
+                continue
+            values[name] = value
+        return values
+
+    def _on_chosen(self, item: QListWidgetItem | None) -> None:
+        if item is not None:
+            self.select(item.data(_NAME_ROLE))
+
+    def _on_pause(self) -> None:
+        known = self._known[self._shown]
+        if not known.active:
+            self._resume(known)
+        else:
+            self._ask(known, "resume" if known.state == "paused" else "pause")
+
+    def _on_cancel(self) -> None:
+        known = self._known[self._shown]
+        box = self._question(
+            "Cancel and discard",
+            "End this run and delete what it has learned?",
+            "Its network, curves and settings are gone for good; this cannot be undone.",
+        )
+        go = box.addButton("Cancel and discard", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Go on training", QMessageBox.ButtonRole.RejectRole))
+
+        def answered() -> None:
+            if box.clickedButton() is go and known.active:
+                self._ask(known, "cancel")
+
+        box.finished.connect(answered)
+        box.open()
+
+    def _on_delete(self) -> None:
+        known = self._known.get(self._shown)
+        if known is None or known.alive:
+            return
+        box = self._question(
+            "Delete a run",
+            f"Delete “{known.run.name}”?",
+            "Its network, curves and settings are gone for good; this cannot be undone.",
+        )
+        go = box.addButton("Delete", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Keep", QMessageBox.ButtonRole.RejectRole))
+
+        def answered() -> None:
+            if box.clickedButton() is go:
+                known.run.discard()
+                self._forget(known.run.name)
+
+        box.finished.connect(answered)
+        box.open()
+
+    def _on_copy(self) -> None:
+        known = self._known.get(self._shown)
+        if known is not None and known.config is not None:
+            self.form.set_value(known.config)
+
+    def _on_folder(self) -> None:
+        if self.shown is not None:
+            QDesktopServices.openUrl(QUrl.fromLocalFile(str(self.shown.folder)))
+
+    def _on_comparison(self, name: str) -> None:
+        known = self._known.get(name)
+        self.curves.compare(known.run.history if known else None, name)
+
+    def _on_details(self, shown: bool) -> None:
+        if shown and self.shown is not None:
+            self.last_words.setPlainText(self.shown.last_words() or "The process printed nothing.")
+        self.last_words.setVisible(shown)
+
+    def _question(self, title: str, text: str, more: str) -> QMessageBox:
+        box = QMessageBox(QMessageBox.Icon.Warning, title, text, QMessageBox.StandardButton.NoButton, self)
+        box.setInformativeText(more)
+        box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        return box
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        self._timer.setInterval(WATCHING)
+        self.curves.refresh()
+
+    def hideEvent(self, event: QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.setInterval(WAITING)
+
+
+class EpochBar(QProgressBar):
+    """How far the run is, with a gap at the end of every epoch."""
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setRange(0, 10_000)
+        self.setTextVisible(False)
+        self.setAccessibleName("Progress of the run")
+        self.setFixedHeight(6)
+        self._epochs = 1
+        self._moving = False
+
+    def show_run(self, history: History, *, moving: bool) -> None:
+        """`moving`: the share is that of the preparation, which has no epochs."""
+        self._moving = moving
+        self._epochs = history.started.epochs if history.started is not None and not moving else 1
+        share = history.progress.share if moving and history.progress is not None else share_done(history)
+        self.setValue(round(10_000 * min(1.0, max(0.0, share))))
+        self.setToolTip(f"{share:.0%} done")
+        self.update()
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.PenStyle.NoPen)
+        # Beyond some sixty epochs the gaps would be all one sees.
+        parts = self._epochs if self._epochs <= 60 else 1
+        gap = 3.0 if parts > 1 else 0.0
+        width = (self.width() + gap) / parts - gap
+        done = self.value() / 10_000 * parts
+        for part in range(parts):
+            left = part * (width + gap)
+            for colour, share in (
+                (theme.colour("track"), 1.0),
+                (theme.colour("accent"), min(1.0, max(0.0, done - part))),
+            ):
+                if share > 0:
+                    painter.setBrush(theme.colour("quiet") if self._moving and share < 1.0 else colour)
+                    painter.drawRoundedRect(
+                        QRect(round(left), 0, max(1, round(width * share)), self.height()), 2.5, 2.5
+                    )
+
+
+class _Fact(QWidget):
+    """A number with its name above it."""
+
+    def __init__(self, name: str, parent: QWidget) -> None:
+        super().__init__(parent)
+        self._name = QLabel(name, self)
+        self._name.setFont(scaled_font(self._name, 0.9))
+        set_role(self._name, role="dim")
+        self._value = QLabel(self)
+        set_role(self._value, role="title")
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 14, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self._name)
+        layout.addWidget(self._value)
+        self._widest = 0
+
+    def show_value(self, value: str, name: str = "") -> None:
+        if name:
+            self._name.setText(name)
+        if value != self._value.text():
+            self._value.setText(value)
+            # It may grow but not shrink from one moment to the next, or all its neighbours would dance.
+            self._widest = max(self._widest, self._value.sizeHint().width())
+            self._value.setMinimumWidth(self._widest)
+
+
+class _Empty(QFrame):
+    """What the stage shows before the first run."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        set_role(self, card=True)
+        title = QLabel("Train your first network", self)
+        title.setFont(scaled_font(title, 1.4, bold=True))
+        title.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self._words = QLabel(self)
+        self._words.setWordWrap(True)
+        self._words.setAlignment(Qt.AlignmentFlag.AlignHCenter | Qt.AlignmentFlag.AlignTop)
+        self._words.setMinimumHeight(4 * self._words.fontMetrics().lineSpacing())
+        set_role(self._words, role="dim")
+        layout = QVBoxLayout(self)
+        layout.setSpacing(8)
+        layout.addStretch(3)
+        self._picture = _Sketch(self)
+        layout.addWidget(self._picture, 0, Qt.AlignmentFlag.AlignHCenter)
+        layout.addSpacing(8)
+        layout.addWidget(title)
+        middle = QHBoxLayout()
+        middle.addStretch(1)
+        middle.addWidget(self._words, 4)
+        middle.addStretch(1)
+        layout.addLayout(middle)
+        layout.addStretch(3)
+
+    def describe(self, config: TrainingConfig) -> None:
+        """Say what Start would do with these settings."""
+        fields = TrainingConfig.describe()
+        network = dict(fields["model"].choices)[config.model].split(":")[0].lower()
+        times = "once" if config.epochs == 1 else f"{config.epochs} times"
+        self._words.setText(
+            f"Press Start training: the {network} network sees all pictures of “{data_title(config)}” {times}. "
+            "Its loss and accuracy are drawn here while it learns, and you can go on drawing or watching meanwhile."
+        )
+
+
+class _Sketch(QWidget):
+    """A falling curve, as a hint of what will be here."""
+
+    def __init__(self, parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setFixedSize(150, 78)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        painter = QPainter(self)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(theme.colour("line"))
+        bottom, left = self.height() - 4, 6
+        painter.drawLine(left, 4, left, bottom)
+        painter.drawLine(left, bottom, self.width() - 4, bottom)
+        for colour, speed, floor in (("quiet", 3.2, 0.16), ("accent", 5.0, 0.06)):
+            pen = painter.pen()
+            pen.setColor(theme.colour(colour))
+            pen.setWidthF(2.0)
+            painter.setPen(pen)
+            last: tuple[float, float] | None = None
+            for i in range(61):
+                share = i / 60
+                here = (left + 8 + share * 128, bottom - 6 - (floor + (1 - floor) * math.exp(-speed * share)) * 58)
+                if last is not None:
+                    painter.drawLine(round(last[0]), round(last[1]), round(here[0]), round(here[1]))
+                last = here
+
+
+class _RunDelegate(QStyledItemDelegate):
+    """Two lines a run: its name, then state, data set and best accuracy."""
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        rect: QRect = option.rect.adjusted(3, 2, -3, -2)
+        state: QStyle.StateFlag = option.state
+        if state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.colour("soft" if state & QStyle.StateFlag.State_Selected else "hover"))
+            painter.drawRoundedRect(rect, 5, 5)
+        inner = rect.adjusted(8, 5, -8, -5)
+        metrics = painter.fontMetrics()
+        line = metrics.height()
+        top = QRect(inner.left(), inner.top(), inner.width(), line)
+        low = QRect(inner.left(), inner.top() + line + 2, inner.width(), line)
+        score = str(index.data(_SCORE_ROLE) or "")
+        painter.setPen(theme.colour("text"))
+        name = metrics.elidedText(str(index.data(_NAME_ROLE)), Qt.TextElideMode.ElideMiddle, top.width())
+        painter.drawText(top, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, name)
+        painter.drawText(low, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, score)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(QColor(theme.colour(str(index.data(_TONE_ROLE) or "quiet"))))
+        painter.drawEllipse(low.left(), low.center().y() - 3, 7, 7)
+        words = low.adjusted(13, 0, -metrics.horizontalAdvance(score) - 8, 0)
+        painter.setPen(theme.colour("dim"))
+        text = metrics.elidedText(str(index.data(_STATE_ROLE) or ""), Qt.TextElideMode.ElideRight, words.width())
+        painter.drawText(words, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, text)
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(120, 2 * option.fontMetrics.height() + 18)
+
+
+def what_happens(history: History, state: str, config: TrainingConfig | None, *, asked: str = "") -> tuple[str, str]:
+    """A headline and a remark in plain words about where a run stands.
+
+    `state` is `Run.state`; `asked` is a command that the run has not answered yet.
+    """
+    started, stopped, epochs = history.started, history.stopped, history.epochs
+    now, total = current_epoch(history), started.epochs if started else 0
+    skill = _skill(history)
+    if asked in ("stop", "cancel") and state != "ended":
+        ending = "the best network so far is kept." if asked == "stop" else "nothing will be kept."
+        return "Stopping…", f"The run ends at its next step; {ending}"
+    if state == "preparing":
+        if history.progress is None:
+            return "Starting the training process…", "The first start takes a few seconds."
+        share = history.progress.share
+        done = f" ({share:.0%})" if 0 < share < 1 else ""
+        return f"{history.progress.what.rstrip('.…')}…{done}", "Training begins when the pictures are ready."
+    if state == "interrupted":
+        if started is None:
+            return (
+                "The training process ended before it began to train.",
+                "The details below tell what it said last. Resume starts it once more.",
+            )
+        whole = [epoch.epoch for epoch in epochs if epoch.step >= epoch.epoch * started.steps_per_epoch]
+        go_on = f"goes on after epoch {whole[-1]}, the last whole one." if whole else "starts it from the beginning."
+        return f"The training process ended unexpectedly in epoch {max(1, now)} of {total}.", f"Resume {go_on}"
+    if state == "ended" and stopped is not None:
+        if stopped.reason in _GONE_WRONG:
+            return stopped.message, stopped.hint
+        if not skill:
+            return stopped.message, stopped.hint or "There is no network to keep."
+        done = "Finished" if stopped.reason == "finished" else f"Stopped in epoch {max(1, now)} of {total}"
+        return f"{done}: it {skill}.", diagnosis(history, ended=True)
+    if state == "paused":
+        return f"Paused in epoch {max(1, now)} of {total}.", "Nothing is lost; Resume goes on where it stands."
+    if started is None or not history.steps:
+        return "The pictures are ready; the first step is next.", _setting(history)
+    left = seconds_left(history)
+    rest = f"; {duration(left)} left" if left is not None else ""
+    if not skill:
+        far = f"{percent(history.steps[-1].accuracy)} of the last ones were read correctly"
+        return f"Epoch 1 of {total}: the first look at {started.train_images:,} pictures; {far}{rest}.", _setting(
+            history
+        )
+    return f"Epoch {now} of {total}: it {skill}{rest}.", diagnosis(history) or _setting(history)
+
+
+def diagnosis(history: History, *, ended: bool = False) -> str:
+    """The one thing about these curves that a person should know, or ""."""
+    losses = [step.loss for step in history.steps if math.isfinite(step.loss)]
+    epochs, best = history.epochs, history.best
+    if len(losses) >= 60:
+        first, last = sum(losses[:10]) / 10, sum(losses[-20:]) / 20
+        if last > 1.3 * first:
+            return "The loss is rising: a smaller learning rate should help."
+        if last > 0.97 * first:
+            return "The loss is not falling: try a learning rate ten times smaller, or ten times larger."
+    if not epochs or best is None:
+        return ""
+    newest = epochs[-1]
+    if len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
+        return (
+            f"It knows the pictures that it learns from much better ({percent(newest.train_accuracy)}) than new ones "
+            f"({percent(newest.validation_accuracy)}): it overfits. More augmentation or dropout helps."
+        )
+    behind = newest.epoch - best.epoch
+    if behind >= 3 and behind >= 0.2 * newest.epoch:
+        return f"No better since epoch {best.epoch}, whose weights are the ones kept."
+    if ended and behind:
+        return f"Kept are the weights of epoch {best.epoch}, the best."
+    if len(epochs) >= 2 and best is newest:
+        gain = newest.validation_accuracy - epochs[-2].validation_accuracy
+        if gain > 0.002:
+            before = percent(epochs[-2].validation_accuracy)
+            if ended:
+                return f"It was still getting better (up from {before} an epoch earlier): more epochs may help."
+            return f"Still getting better: up from {before} an epoch earlier."
+    return ""
+
+
+def current_epoch(history: History) -> int:
+    """Number of the epoch that is being trained, 0 before the first step."""
+    if not history.steps:
+        return 0
+    return max(1, math.ceil(history.steps[-1].epoch - 1e-6))
+
+
+def share_done(history: History) -> float:
+    """Share of all steps that have been taken."""
+    started = history.started
+    if started is None or not history.steps:
+        return 0.0
+    return min(1.0, history.steps[-1].step / max(1, started.epochs * started.steps_per_epoch))
+
+
+def seconds_left(history: History) -> float | None:
+    """How long the run will go on at its present pace; None while that is not known."""
+    started, steps = history.started, history.steps
+    if started is None or len(steps) < 8:
+        return None
+    # The pace of about one epoch: validation is in it, and a machine that got busy shows soon.
+    newest, older = steps[-1], steps[max(2, len(steps) - 110)]
+    if newest.step <= older.step or newest.time <= older.time:
+        return None
+    pace = (newest.time - older.time) / (newest.step - older.step)
+    return max(0.0, (started.epochs * started.steps_per_epoch - newest.step) * pace)
+
+
+def percent(share: float) -> str:
+    """0.987 → "98.7 %"; with two decimals where they begin to matter."""
+    if not math.isfinite(share):
+        return "–"
+    return f"{100 * share:.{2 if 0.98 <= share < 1 else 1}f}\u00a0%"
+
+
+def duration(seconds: float) -> str:
+    """42 s, 3 min 20 s, 1 h 12 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s" if whole < 600 else f"{round(whole / 60)}\u00a0min"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+
+
+def data_title(config: TrainingConfig | None) -> str:
+    """What people call the data set of a config."""
+    if config is None:
+        return ""
+    title = dict(TrainingConfig.describe()["data"].choices).get(config.data, config.data)
+    if config.data == "folder" and config.folder:
+        return Path(config.folder).name
+    return title.split(" (")[0]
+
+
+def _skill(history: History) -> str:
+    """ "reads 98.7 % of digits it has never seen", of the newest whole epoch, or of the best when it has ended."""
+    shown = history.best if history.stopped is not None else (history.epochs[-1] if history.epochs else None)
+    if shown is None:
+        return ""
+    classes = history.started.classes if history.started else ()
+    digits = set(map(str, range(10))) <= set(classes)
+    verb, what = ("reads", "digits") if digits else ("recognises", "pictures")
+    return f"{verb} {percent(shown.validation_accuracy)} of {what} it has never seen"
+
+
+def _setting(history: History) -> str:
+    started = history.started
+    if started is None:
+        return ""
+    where = "the processor" if started.device == "cpu" else f"{started.why or started.device}"
+    return (
+        f"It learns from {started.train_images:,} pictures and is tested on {started.validation_images:,} others; "
+        f"{started.parameters:,} weights, on {where}."
+    )
+
+
+def _state_words(known: _Known) -> str:
+    stopped = known.run.history.stopped
+    if known.state == "ended" and stopped is not None:
+        return _ENDINGS[stopped.reason]
+    return known.state
+
+
+def _tone(known: _Known) -> str:
+    """The colour of a run's dot, by its name in the theme."""
+    stopped = known.run.history.stopped
+    if known.state in ("preparing", "training"):
+        return "accent"
+    if known.state in ("paused", "interrupted"):
+        return "warning"
+    return "danger" if stopped is not None and stopped.reason in _GONE_WRONG else "quiet"
+
+
+def _new_name(config: TrainingConfig, taken: set[str]) -> str:
+    """What the run will be called, in the zoo too: the data set and a number that rises."""
+    stem = re.sub(r"[^\w]+", "-", data_title(config).lower()).strip("-") or "run"
+    numbers = [
+        int(name.removeprefix(f"{stem}-")) for name in taken if re.fullmatch(re.escape(stem) + r"-\d{1,6}", name)
+    ]
+    return f"{stem}-{max(numbers, default=0) + 1}"
+
+
+def _names_on_disk() -> set[str]:
+    try:
+        return {path.parent.name for path in (data_folder() / "runs").glob("*/run.toml")}
+    except OSError:
+        return set()
+
+
+def _column(parent: QWidget, title: str) -> tuple[QWidget, QVBoxLayout, QHBoxLayout]:
+    column = QWidget(parent)
+    layout = QVBoxLayout(column)
+    layout.setContentsMargins(0, 0, 0, 0)
+    layout.setSpacing(8)
+    head = QHBoxLayout()
+    head.setSpacing(2)
+    label = QLabel(title, column)
+    label.setFont(scaled_font(label, 1.15, bold=True))
+    label.setMinimumHeight(28)
+    label.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+    head.addWidget(label, 1)
+    layout.addLayout(head)
+    return column, layout, head
