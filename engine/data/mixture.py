@@ -34,11 +34,11 @@ _MEAN, _STD = (0.1307,), (0.3081,)
 class Sizes:
     """How many pictures of each kind go into the mix."""
 
-    trajectories: int = 36_000
-    shapes: int = 24_000
-    drawn: int = 16_000
-    others: int = 36_000
-    validation: int = 5_000
+    trajectories: int = 30_000
+    shapes: int = 18_000
+    drawn: int = 14_000
+    others: int = 32_000
+    validation: int = 3_000
 
 
 @dataclass(frozen=True)
@@ -172,7 +172,7 @@ def load_mixture(
         some = digits[rng.integers(0, len(digits), 2_000)]
         return draw_others(count, rng, digits=some, photos=photos), np.full(count, NOT, np.int64)
 
-    few = max(100, sizes.validation // 5)
+    few = max(100, sizes.validation // 6)
     files = [digit for digit in drawn if not digit.is_held_out and digit.source != "pendigits"]
     train = join(
         [

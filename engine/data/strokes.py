@@ -20,7 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from engine.errors import EngineError
-from engine.images import DIGIT_SIZE, Image, centre_digit, to_ink
+from engine.images import DIGIT_SIZE, Image, centre_digit, lay_out, to_ink
 from engine.opencv import cv2
 
 Points = npt.NDArray[np.float32]
@@ -251,7 +251,7 @@ def by_hand(
     drawing: Drawing,
     rng: np.random.Generator,
     *,
-    tilt: float = 9.0,
+    tilt: float = 10.0,
     slant: float = 0.22,
     stretch: float = 0.25,
     bend: float = 0.03,
@@ -490,12 +490,13 @@ def draw_others(
         digits = draw_digits(200, rng)[0]
     pool = digits
     makers: list[tuple[float, Callable[[], Image]]] = [
-        (0.26, lambda: _sign(rng)),
-        (0.12, lambda: _scribble(rng)),
+        (0.22, lambda: _sign(rng)),
+        (0.10, lambda: _scribble(rng)),
         (0.26, lambda: _silhouette(rng)),
-        (0.20, lambda: _several(pool, rng)),
-        (0.04, lambda: _pattern(rng)),
-        (0.04, lambda: _noise(rng)),
+        (0.17, lambda: _several(pool, rng)),
+        (0.03, lambda: _pattern(rng)),
+        (0.03, lambda: _noise(rng)),
+        (0.10, lambda: _as_input(_scene(rng), rng)),
         (0.01, lambda: np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)),
     ]
     if photos:
@@ -719,8 +720,31 @@ def _noise(rng: np.random.Generator) -> Image:
     return centre_digit(ink)
 
 
+def _scene(rng: np.random.Generator) -> Image:
+    """Something like a photograph: shapes over one another, each with its own light, a soft lens and grain."""
+    height, width = int(rng.integers(70, 150)), int(rng.integers(70, 150))
+    side = max(height, width)
+    picture = _texture(side, rng)[:height, :width].copy()
+    for _ in range(int(rng.integers(4, 16))):
+        mask = np.zeros((height, width), np.uint8)
+        centre = rng.uniform(0, 1, 2) * (width, height)
+        reach = np.exp(rng.uniform(np.log(0.06), np.log(0.5), 2)) * side
+        if rng.random() < 0.5:
+            axes = (max(1, int(reach[0])), max(1, int(reach[1])))
+            middle = (int(centre[0]), int(centre[1]))
+            cv2.ellipse(mask, middle, axes, float(rng.uniform(0, 180)), 0, 360, 255, -1, cv2.LINE_AA)
+        else:
+            points = centre + rng.normal(0, 1, (int(rng.integers(3, 7)), 2)) * reach
+            cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
+        weight = mask.astype(np.float32) / 255
+        picture += (_texture(side, rng)[:height, :width] - picture) * weight
+    if rng.random() < 0.7:
+        picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.5))), np.float32)
+    grain = rng.normal(0, rng.uniform(0, 8), picture.shape)
+    return np.rint(picture + grain).clip(0, 255).astype(np.uint8)
+
+
 def _piece_of_photo(photos: Sequence[Image], rng: np.random.Generator) -> Image:
-    """Part of a photograph, brought to a network's input the way a file or a camera's picture would be."""
     photo = photos[int(rng.integers(len(photos)))]
     height, width = photo.shape[:2]
     side = int(min(height, width) * rng.uniform(0.15, 1.0))
@@ -728,7 +752,15 @@ def _piece_of_photo(photos: Sequence[Image], rng: np.random.Generator) -> Image:
     piece = photo[y : y + side, x : x + side]
     if side > 160:
         piece = cv2.resize(piece, (160, 160), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    if rng.random() < 0.35:  # grey levels as they are, as a picture of 28 x 28 on black would come in
-        grey = piece if piece.ndim == 2 else cv2.cvtColor(piece, cv2.COLOR_RGB2GRAY)
+    return _as_input(piece, rng)
+
+
+def _as_input(picture: Image, rng: np.random.Generator) -> Image:
+    """A picture of no drawing on its way to the network: through the search for ink, or as it is."""
+    if rng.random() < 0.3:  # as a small picture on black would come in
+        grey = picture if picture.ndim == 2 else cv2.cvtColor(picture, cv2.COLOR_RGB2GRAY)
         return cv2.resize(grey, (DIGIT_SIZE, DIGIT_SIZE), interpolation=cv2.INTER_AREA).astype(np.uint8)
-    return centre_digit(to_ink(piece))
+    layout = lay_out(to_ink(picture))
+    if not len(layout):
+        return np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
+    return layout.inputs[0]

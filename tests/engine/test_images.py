@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import cv2
 import numpy as np
 import numpy.typing as npt
 import pytest
@@ -25,6 +24,7 @@ from engine.images import (
     to_ink,
     to_rgb,
 )
+from engine.opencv import cv2
 
 
 def canvas(
