@@ -737,7 +737,8 @@ def _scene(rng: np.random.Generator) -> Image:
             points = centre + rng.normal(0, 1, (int(rng.integers(3, 7)), 2)) * reach
             cv2.fillPoly(mask, [np.rint(points * 16).astype(np.int32)], 255, cv2.LINE_AA, 4)
         weight = mask.astype(np.float32) / 255
-        picture += (_texture(side, rng)[:height, :width] - picture) * weight
+        own = _texture(side, rng)[:height, :width]
+        picture = np.asarray(picture * (1 - weight) + own * weight, np.float32)
     if rng.random() < 0.7:
         picture = np.asarray(cv2.GaussianBlur(picture, (0, 0), float(rng.uniform(0.4, 2.5))), np.float32)
     grain = rng.normal(0, rng.uniform(0, 8), picture.shape)
