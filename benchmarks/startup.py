@@ -46,7 +46,9 @@ def probe() -> None:
     original = QApplication.exec
 
     def with_a_hand(*_: object) -> int:
-        window = next(w for w in QApplication.topLevelWidgets() if hasattr(w, "canvas"))
+        from gui.window import MainWindow  # loaded by the program itself by now
+
+        window = next(w for w in QApplication.topLevelWidgets() if isinstance(w, MainWindow))
         canvas = window.canvas
 
         def mouse(kind: QEvent.Type, x: float, y: float) -> None:
@@ -75,7 +77,7 @@ def probe() -> None:
         QTimer.singleShot(0, draw)
         return original()
 
-    QApplication.exec = with_a_hand  # type: ignore[method-assign, assignment]
+    QApplication.exec = with_a_hand  # type: ignore[method-assign]
     import main
 
     raise SystemExit(main.main([]))

@@ -8,6 +8,7 @@ road without a window: the same drawings through `Classifier.predict` alone.
 
 from __future__ import annotations
 
+import itertools
 import os
 import sys
 import tempfile
@@ -82,7 +83,7 @@ def main() -> None:
             for stroke in strokes:
                 points = [(left + x * side * canvas.height() / canvas.width(), top + y * 0.8) for x, y in stroke]
                 mouse(QEvent.Type.MouseButtonPress, *points[0])
-                for (x0, y0), (x1, y1) in zip(points, points[1:], strict=False):
+                for (x0, y0), (x1, y1) in itertools.pairwise(points):
                     for step in range(1, MOVES_PER_SEGMENT + 1):
                         share = step / MOVES_PER_SEGMENT
                         began = time.perf_counter()
