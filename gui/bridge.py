@@ -7,6 +7,7 @@ what is asked of the bridge until then (a network, a frame, a layer) is kept and
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -72,7 +73,7 @@ class Bridge(QObject):
         self._done.connect(self._deliver, queued)
         self._failure.connect(self._report, queued)
 
-    # the engine ---------------------------------------------------------------------------------------------------
+    # the engine ---------------------------------------------------------------------------------------------
 
     def start(self, model: str) -> None:
         """Load the engine behind the window and run `model` as soon as it is there."""
@@ -81,9 +82,7 @@ class Bridge(QObject):
         def load() -> LiveSession:
             from engine import LiveSession
 
-            session = LiveSession(
-                on_result=self._emit_results, on_model=self._emit_model, on_error=self.report
-            )
+            session = LiveSession(on_result=self._emit_results, on_model=self._emit_model, on_error=self.report)
             self._sessions.append(session)
             session.start()
             return session
@@ -119,7 +118,7 @@ class Bridge(QObject):
 
         self.call(look, self.cards.emit)
 
-    # the source ---------------------------------------------------------------------------------------------------
+    # the source ---------------------------------------------------------------------------------------------
 
     def open(self, spec: str) -> None:
         """Play a source; the one that plays is closed."""
@@ -151,7 +150,7 @@ class Bridge(QObject):
             source, self.source, self.source_state = self.source, None, None
             self._work("source-stop", source.stop)  # a camera may take a moment to let go
 
-    # anything slow --------------------------------------------------------------------------------------------------
+    # anything slow ------------------------------------------------------------------------------------------
 
     def call(self, work: Callable[[], T], done: Callable[[T], None]) -> None:
         """Run `work` in a thread and then `done(value)` here; an EngineError becomes a notice."""
@@ -165,6 +164,11 @@ class Bridge(QObject):
                 self._emit(self._done, done, value)
 
         self._work("window-work", body)
+
+    @staticmethod
+    def now() -> float:
+        """The clock that frames carry, in seconds."""
+        return time.perf_counter()
 
     def report(self, error: BaseException) -> None:
         """Hand an error to the notices, from any thread."""
@@ -183,11 +187,15 @@ class Bridge(QObject):
         for session in self._sessions:
             session.stop()
 
-    # other threads ----------------------------------------------------------------------------------------------------
+    # other threads ------------------------------------------------------------------------------------------
 
     def _work(self, name: str, body: Callable[[], object]) -> None:
         self._workers = [worker for worker in self._workers if worker.alive]
-        self._workers.append(Worker(name, lambda stop: body()).start())
+
+        def run(stop: object) -> None:
+            body()
+
+        self._workers.append(Worker(name, run).start())
 
     def _emit(self, signal: Any, *values: object) -> None:
         if not self._closed:
@@ -208,7 +216,7 @@ class Bridge(QObject):
             session.submit(frame)
         self._previews.put(frame)
 
-    # the GUI thread -----------------------------------------------------------------------------------------------------
+    # the GUI thread -----------------------------------------------------------------------------------------
 
     @Slot(object)
     def _adopt(self, session: LiveSession) -> None:

@@ -22,6 +22,7 @@ from PySide6.QtGui import (
     QColor,
     QCursor,
     QEnterEvent,
+    QFont,
     QFontMetricsF,
     QGuiApplication,
     QImage,
@@ -134,6 +135,14 @@ class Canvas(QWidget):
         return not self._items or isinstance(self._items[-1], Clear)
 
     @property
+    def can_undo(self) -> bool:
+        return bool(self._items)
+
+    @property
+    def can_redo(self) -> bool:
+        return bool(self._undone)
+
+    @property
     def pen_width(self) -> int:
         return self._pen_width
 
@@ -233,7 +242,7 @@ class Canvas(QWidget):
         """Write the drawing as a PNG; `failed` says why that did not work."""
         buffer = QBuffer()
         buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-        self._network.save(buffer, "PNG")
+        self._network.save(buffer, b"PNG")
         data = bytes(buffer.data().data())
         try:
             replace_file(path, lambda temporary: temporary.write_bytes(data))
@@ -387,7 +396,7 @@ class Canvas(QWidget):
         width = round(QFontMetricsF(self._label_font()).horizontalAdvance(label.text)) + 16
         return box.adjusted(-8, -height - 8, max(8, width - box.width()), 8)
 
-    def _label_font(self):  # type: ignore[no-untyped-def]
+    def _label_font(self) -> QFont:
         return scaled_font(self, 1.1, bold=True)
 
     def _lay_out(self) -> None:
@@ -478,9 +487,7 @@ class Canvas(QWidget):
 
     def _paint_label(self, painter: QPainter, label: Label) -> None:
         scale = self._paper.width() / PAPER[0]
-        box = QRectF(label.box.topLeft() * scale, label.box.size() * scale).translated(
-            QPointF(self._paper.topLeft())
-        )
+        box = QRectF(label.box.topLeft() * scale, label.box.size() * scale).translated(QPointF(self._paper.topLeft()))
         box = box.adjusted(-5, -5, 5, 5) & QRectF(self._paper).adjusted(1, 1, -1, -1)
         colour = QColor("#2460c8") if label.sure else QColor("#8d949f")
         line = QColor(colour)

@@ -116,6 +116,7 @@ class Notices(QWidget):
 
     def __init__(self, window: QWidget) -> None:
         super().__init__(window)
+        self._window = window
         self.setObjectName("notices")
         self.cards: list[Notice] = []
         self._bottom = 36
@@ -178,13 +179,12 @@ class Notices(QWidget):
             self._place()
 
     def _place(self) -> None:
-        window = self.parentWidget()
+        window = self._window
         if not self.cards:
             self.hide()
             return
         height = sum(
-            card.heightForWidth(WIDTH) if card.hasHeightForWidth() else card.sizeHint().height()
-            for card in self.cards
+            card.heightForWidth(WIDTH) if card.hasHeightForWidth() else card.sizeHint().height() for card in self.cards
         )
         height += self._layout.spacing() * (len(self.cards) - 1)
         self.setGeometry(16, max(0, window.height() - height - self._bottom), WIDTH, height)

@@ -122,7 +122,8 @@ QComboBox:disabled {{ color: {quiet}; }}
 QComboBox::drop-down {{ border: 0; width: 22px; }}
 QComboBox::down-arrow {{ image: url("{arrow}"); width: 14px; height: 14px; }}
 QComboBox QAbstractItemView {{
-  background: {raised}; border: 1px solid {line}; selection-background-color: {soft}; selection-color: {text}; padding: 4px;
+  background: {raised}; border: 1px solid {line}; padding: 4px;
+  selection-background-color: {soft}; selection-color: {text};
 }}
 QMenu {{ background: {raised}; border: 1px solid {line}; padding: 4px; }}
 QMenu::item {{ padding: 5px 24px 5px 12px; border-radius: 4px; }}
@@ -151,7 +152,8 @@ QSlider::handle:horizontal {{
 QSlider::handle:horizontal:disabled {{ border-color: {quiet}; }}
 QSlider::handle:horizontal:focus {{ background: {accent}; }}
 QListView, QTreeView, QTableView {{
-  background: {base}; border: 1px solid {line}; border-radius: 6px; selection-background-color: {soft}; selection-color: {text};
+  background: {base}; border: 1px solid {line}; border-radius: 6px;
+  selection-background-color: {soft}; selection-color: {text};
 }}
 QLabel[role="title"] {{ font-weight: 600; color: {text}; }}
 QLabel[role="dim"] {{ color: {dim}; }}

@@ -1,0 +1,992 @@
+"""The one window: a stage, an answer, a look inside, and the network that runs, in the same places whatever one does.
+
+Modes (what is on the stage) and panels (the docks) are lists; everything else, menus, keys, the list under F1, what is
+remembered, follows from them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from PySide6.QtCore import QByteArray, QEvent, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import (
+    QAction,
+    QActionGroup,
+    QCloseEvent,
+    QDragEnterEvent,
+    QDropEvent,
+    QGuiApplication,
+    QKeySequence,
+)
+from PySide6.QtWidgets import (
+    QApplication,
+    QComboBox,
+    QDialog,
+    QDialogButtonBox,
+    QDockWidget,
+    QFileDialog,
+    QGridLayout,
+    QHBoxLayout,
+    QLabel,
+    QMainWindow,
+    QMenu,
+    QMessageBox,
+    QProgressBar,
+    QScrollArea,
+    QSizePolicy,
+    QSlider,
+    QStackedWidget,
+    QToolBar,
+    QToolButton,
+    QVBoxLayout,
+    QWidget,
+)
+
+from gui.bridge import Bridge
+from gui.canvas import PEN_WIDTHS, Canvas, Label
+from gui.live_view import PICTURES, VIDEOS, LiveStage
+from gui.notices import Notices
+from gui.panels.answer import AnswerPanel
+from gui.panels.inside import InsidePanel
+from gui.settings import Settings
+from gui.theme import Choice, scaled_font, set_role, theme
+
+if TYPE_CHECKING:
+    from engine import ModelCard, ModelState, Result, Timings
+
+DEFAULT_MODEL = "digits"
+LAYOUT_VERSION = 1
+
+
+@dataclass(frozen=True)
+class Mode:
+    """Something one can do: what it puts on the stage, and which docks it opens with."""
+
+    name: str
+    title: str
+    help: str
+    stage: Callable[[MainWindow], QWidget]
+    docks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A dock."""
+
+    name: str
+    title: str
+    help: str
+    area: Qt.DockWidgetArea
+    widget: Callable[[MainWindow], QWidget]
+    key: str
+
+
+MODES = (
+    Mode("draw", "Draw", "Draw digits and see them read", lambda w: w.draw, ("answer", "inside")),
+    Mode("live", "Live", "Camera, video, pictures, screen", lambda w: w.live, ("answer", "inside")),
+    Mode("train", "Train", "Train a network and watch it learn", lambda w: w.make_train(), ()),
+    Mode("models", "Models", "All networks and what is known of them", lambda w: w.make_models(), ()),
+)
+PANELS = (
+    Panel(
+        "answer",
+        "Answer",
+        "What the network answers and what it saw",
+        Qt.DockWidgetArea.RightDockWidgetArea,
+        lambda w: w.answer,
+        "F7",
+    ),
+    Panel(
+        "inside",
+        "Inside the network",
+        "The feature maps of every layer",
+        Qt.DockWidgetArea.BottomDockWidgetArea,
+        lambda w: w.inside,
+        "F8",
+    ),
+)
+
+
+class Dock(QDockWidget):
+    """A dock that says when a person closes it. Signals: `closed_by_hand()`."""
+
+    closed_by_hand = Signal()
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        super().closeEvent(event)
+        self.closed_by_hand.emit()
+
+
+class NetworkChoice(QComboBox):
+    """The zoo as a list; says when it is about to be opened. Signals: `opening()`, `picked(str)`."""
+
+    opening = Signal()
+    picked = Signal(str)
+
+    def __init__(self, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.setMinimumWidth(260)
+        self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
+        self.setMaxVisibleItems(18)
+        self.setAccessibleName("Running network")
+        self.setToolTip("The network that reads (Ctrl+M)")
+        self.activated.connect(lambda row: self.picked.emit(self.itemData(row)))
+
+    def fill(self, cards: list[ModelCard], current: str) -> None:
+        """List these networks; the current one stays chosen."""
+        wanted = [(card.title, card.name, describe(card)) for card in cards]
+        shown = [
+            (self.itemText(i), self.itemData(i), self.itemData(i, Qt.ItemDataRole.ToolTipRole))
+            for i in range(self.count())
+        ]
+        if wanted != shown:
+            self.blockSignals(True)
+            self.clear()
+            for row, (title, name, tip) in enumerate(wanted):
+                self.addItem(title, name)
+                self.setItemData(row, tip, Qt.ItemDataRole.ToolTipRole)
+            self.blockSignals(False)
+        self.show_current(current)
+
+    def show_current(self, name: str) -> None:
+        self.setCurrentIndex(self.findData(name))
+
+    def showPopup(self) -> None:
+        self.opening.emit()
+        super().showPopup()
+
+
+class DrawStage(QWidget):
+    """The paper with its tools above it."""
+
+    def __init__(self, canvas: Canvas, actions: list[QAction | None], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        tools = QToolBar()
+        tools.setIconSize(QSize(20, 20))
+        self.width_slider = QSlider(Qt.Orientation.Horizontal)
+        self.width_slider.setRange(*PEN_WIDTHS)
+        self.width_slider.setValue(canvas.pen_width)
+        self.width_slider.setFixedWidth(120)
+        self.width_slider.setToolTip("Width of pen and eraser ([ and ], or Ctrl and the wheel)")
+        self.width_slider.setAccessibleName("Pen width")
+        self.width_slider.valueChanged.connect(canvas.set_pen_width)
+        canvas.width_changed.connect(self.width_slider.setValue)
+        for number, action in enumerate(actions):
+            if action is None:
+                tools.addSeparator()
+            else:
+                tools.addAction(action)
+            if number == 1:
+                tools.addWidget(_spacer(8))
+                tools.addWidget(self.width_slider)
+                tools.addWidget(_spacer(8))
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(tools)
+        layout.addWidget(canvas, 1)
+
+
+class MainWindow(QMainWindow):
+    """Attributes: `bridge`, `canvas`, `answer`, `inside`, `live`, `notices`, `mode` (its name)."""
+
+    def __init__(self, *, settings: Settings | None = None) -> None:
+        super().__init__()
+        self.setWindowTitle("ConvScope")
+        self.setObjectName("main")
+        self.setAcceptDrops(True)
+        self.setDockOptions(
+            QMainWindow.DockOption.AllowNestedDocks
+            | QMainWindow.DockOption.AllowTabbedDocks
+            | QMainWindow.DockOption.AnimatedDocks
+        )
+        self.setCorner(Qt.Corner.BottomRightCorner, Qt.DockWidgetArea.RightDockWidgetArea)
+        self.settings = settings or Settings()
+        theme.apply(self._theme_choice())
+        self.draw: DrawStage
+        self.bridge: Bridge = Bridge(self)
+        self.canvas: Canvas = Canvas()
+        self.answer: AnswerPanel = AnswerPanel()
+        self.inside: InsidePanel = InsidePanel()
+        self.live: LiveStage = LiveStage(self.bridge, self.settings)
+        self.train: Any = None
+        self.models: Any = None
+        self.mode = ""
+        self._cards: list[ModelCard] = []
+        self._model = self.settings.text("model", DEFAULT_MODEL)
+        self._icons: list[tuple[QAction, str]] = []
+        self._only_in: list[tuple[QAction, str]] = []
+        self._stages: dict[str, QWidget] = {}
+        self._read_times: list[float] = []
+        self._timings: Timings | None = None
+        self._sections: list[tuple[str, list[QAction]]] = []
+        self._build_actions()
+        self.draw = DrawStage(
+            self.canvas,
+            [
+                self.pen_action,
+                self.eraser_action,
+                None,
+                self.undo_action,
+                self.redo_action,
+                self.clear_action,
+                None,
+                self.open_action,
+                self.save_action,
+                self.copy_action,
+                self.paste_action,
+            ],
+        )
+        self._stack = QStackedWidget()
+        self.setCentralWidget(self._stack)
+        self._build_docks()
+        self._build_bar()
+        self._build_menus()
+        self._build_status()
+        self.notices = Notices(self)
+        self._connect()
+        self._recolour()
+        self._restore()
+        self.canvas.setFocus()
+
+    # start and end --------------------------------------------------------------------------------------------------
+
+    def begin(self) -> None:
+        """Load the engine behind the window; call it once the window is on the screen."""
+        self.bridge.start(self._model)
+        self.bridge.refresh_cards()
+        if self.canvas.empty:
+            self.canvas.submit()
+        QTimer.singleShot(1500, self, self._look_for_runs)
+
+    def closeEvent(self, event: QCloseEvent) -> None:
+        self._remember()
+        if self.train is not None:
+            self.train.close()
+        self.bridge.close()
+        super().closeEvent(event)
+
+    # modes ----------------------------------------------------------------------------------------------------------
+
+    def set_mode(self, name: str) -> None:
+        """Put another stage up; what was under way there waits, a training run goes on."""
+        mode = next((mode for mode in MODES if mode.name == name), MODES[0])
+        if mode.name == self.mode:
+            return
+        self.mode = mode.name
+        if mode.name not in self._stages:
+            QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
+            try:
+                self._stages[mode.name] = mode.stage(self)
+            finally:
+                QGuiApplication.restoreOverrideCursor()
+            self._stack.addWidget(self._stages[mode.name])
+        self._stack.setCurrentWidget(self._stages[mode.name])
+        self._mode_actions[mode.name].setChecked(True)
+        for action, where in self._only_in:
+            action.setEnabled(where == mode.name)
+        self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
+        for panel in PANELS:
+            self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
+        self.live.set_active(mode.name == "live")
+        self.answer.set_camera(mode.name == "live")
+        self.inside.set_camera(mode.name == "live")
+        self.canvas.set_labels(())
+        self._read_times.clear()
+        self._pace.setText("")
+        if mode.name == "draw":
+            self.canvas.submit()
+            self.canvas.setFocus()
+        elif mode.name == "models":
+            self.bridge.refresh_cards()
+        self._stages[mode.name].setFocus()
+
+    def make_train(self) -> QWidget:
+        """The stage of Train; made when first asked for, so that the start stays quick."""
+        if self.train is None:
+            from gui.panels.train import TrainPanel
+
+            self.train = TrainPanel()
+            self.train.notice.connect(self.notices.error)
+            self.train.model_ready.connect(self._model_ready)
+            self.train.use_model.connect(self._use_trained)
+            self.train.background.connect(self._show_background)
+        widget: QWidget = self.train
+        return widget
+
+    def make_models(self) -> QWidget:
+        """The stage of Models."""
+        from gui.panels.models import ModelsPanel
+
+        self.models = ModelsPanel()
+        self.models.use.connect(self.use_model)
+        self.models.delete.connect(self._delete_model)
+        self.models.train_wanted.connect(lambda: self.set_mode("train"))
+        self.models.set_cards(self._cards, self._model)
+        panel: QWidget = self.models
+        return panel
+
+    # the network ----------------------------------------------------------------------------------------------------
+
+    def use_model(self, name: str) -> None:
+        """Run another network; what is on the stage is read with it at once."""
+        self._model = name
+        self.choice.show_current(name)
+        self.bridge.use(name)
+        self.settings.set("model", name)
+        if self.models is not None:
+            self.models.set_current(name)
+
+    def _use_trained(self, name: str) -> None:
+        self.use_model(name)
+        self.set_mode("draw")
+
+    def _model_ready(self, name: str) -> None:
+        self.bridge.refresh_cards()
+        if name == self._model:  # its newest weights
+            self.bridge.use(name)
+
+    def _take_cards(self, cards: list[ModelCard]) -> None:
+        self._cards = cards
+        self.choice.fill(cards, self._model)
+        if self.models is not None:
+            self.models.set_cards(cards, self._model)
+
+    def _take_model(self, state: ModelState) -> None:
+        self.answer.set_model(state)
+        self.inside.set_model(state)
+        self.live.set_model(state)
+        if state.phase == "loading":
+            self._device.setText("Getting the network ready…")
+        elif state.phase == "ready":
+            self._device.setText(" · ".join(part for part in (state.device, state.why) if part))
+            self._device.setToolTip("Where the network runs, and why there")
+            self._model = state.name
+            self.choice.show_current(state.name)
+            self.settings.set("model", state.name)
+        elif state.error is not None:
+            self._device.setText("The network could not be loaded")
+            running = self.inside.model_name
+            self.notices.error(state.error)
+            if not running and state.name != DEFAULT_MODEL:
+                self.use_model(DEFAULT_MODEL)
+            elif running:
+                self._model = running
+                self.choice.show_current(running)
+
+    def _delete_model(self, name: str) -> None:
+        card = next((card for card in self._cards if card.name == name), None)
+        if card is None:
+            return
+        box = QMessageBox(self)
+        box.setIcon(QMessageBox.Icon.Question)
+        box.setWindowTitle("Delete this network?")
+        box.setText(f"Delete “{card.title}” and its training run?")
+        box.setInformativeText("Its weights and curves are removed from this computer. This cannot be undone.")
+        yes = box.addButton("Delete", QMessageBox.ButtonRole.DestructiveRole)
+        box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
+        box.exec()
+        if box.clickedButton() is yes:
+            self.delete_model(name)
+
+    def delete_model(self, name: str) -> None:
+        """Remove a network that was trained here, with its run."""
+        if name == self._model:
+            self.use_model(DEFAULT_MODEL)
+
+        def remove() -> bool:
+            from engine import EngineError, runs
+
+            run = next((run for run in runs() if run.name == name), None)
+            if run is not None and run.alive:
+                raise EngineError("This network is still being trained.", "Stop the training first, in Train.")
+            if run is not None:
+                run.discard()
+            return True
+
+        self.bridge.call(remove, lambda _: self.bridge.refresh_cards())
+
+    # results --------------------------------------------------------------------------------------------------------
+
+    def _take_result(self, result: Result) -> None:
+        from_paper = result.frame.source == "canvas"
+        if from_paper != (self.mode != "live"):
+            return  # of the stage before
+        self.answer.set_result(result)
+        self.inside.set_result(result)
+        if from_paper:
+            self.canvas.set_labels(labels_of(result))
+        else:
+            self.live.set_result(result)
+        self._count(result)
+
+    def _count(self, result: Result) -> None:
+        now = self.bridge.now()
+        self._read_times = [time for time in self._read_times if now - time < 1.0]
+        self._read_times.append(now)
+        self._timings = result.timings
+
+    def _show_pace(self) -> None:
+        """Twice a second: a number that changes with each frame cannot be read."""
+        now = self.bridge.now()
+        self._read_times = [time for time in self._read_times if now - time < 1.0]
+        if not self._read_times or self._timings is None:
+            self._pace.setText("")
+            return
+        work = self._timings.total - self._timings.waiting
+        unit = "fps" if self.mode == "live" else "readings a second"
+        self._pace.setText(f"{len(self._read_times)} {unit} · {work * 1000:.1f} ms")
+
+    # files ----------------------------------------------------------------------------------------------------------
+
+    def open_path(self, path: Path) -> None:
+        """A picture goes onto the paper (in Draw) or the stage (in Live); a video or folder is played."""
+        if self.mode == "draw" and path.suffix.lower() in PICTURES:
+            self.canvas.open(path)
+        else:
+            self.set_mode("live")
+            self.live.open(str(path))
+
+    def _open_drawing(self) -> None:
+        patterns = " ".join(f"*{suffix}" for suffix in (*PICTURES, *VIDEOS))
+        name, _ = QFileDialog.getOpenFileName(
+            self,
+            "Open a picture or a video",
+            self.settings.text("folder"),
+            f"Pictures and videos ({patterns});;All files (*)",
+        )
+        if name:
+            self.settings.set("folder", str(Path(name).parent))
+            self.open_path(Path(name))
+
+    def _save_drawing(self) -> None:
+        start = Path(self.settings.text("folder", str(Path.home()))) / "drawing.png"
+        name, _ = QFileDialog.getSaveFileName(self, "Save the drawing", str(start), "PNG pictures (*.png)")
+        if name:
+            path = Path(name) if Path(name).suffix else Path(name).with_suffix(".png")
+            self.settings.set("folder", str(path.parent))
+            self.canvas.save(path)
+
+    def dragEnterEvent(self, event: QDragEnterEvent) -> None:
+        data = event.mimeData()
+        if data.hasImage() or any(url.isLocalFile() for url in data.urls()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QDropEvent) -> None:
+        data = event.mimeData()
+        files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
+        if files:
+            self.open_path(files[0])
+        elif data.hasImage():
+            self.set_mode("draw")
+            self.canvas.insert_image(data.imageData())
+        event.acceptProposedAction()
+
+    # building -------------------------------------------------------------------------------------------------------
+
+    def _add(
+        self,
+        text: str,
+        slot: Callable[..., Any],
+        *,
+        keys: str | tuple[str, ...] = (),
+        icon: str = "",
+        tip: str = "",
+        checkable: bool = False,
+        only_in: str = "",
+    ) -> QAction:
+        action = QAction(text, self)
+        keys = (keys,) if isinstance(keys, str) else keys
+        action.setShortcuts([QKeySequence(key) for key in keys])
+        action.setCheckable(checkable)
+        tip = tip or text.replace("&", "").rstrip("…")
+        action.setStatusTip(tip)
+        action.setToolTip(
+            f"{tip} ({QKeySequence(keys[0]).toString(QKeySequence.SequenceFormat.NativeText)})" if keys else tip
+        )
+        if checkable:
+            action.toggled.connect(slot)
+        else:
+            action.triggered.connect(lambda _=False: slot())
+        if icon:
+            self._icons.append((action, icon))
+        if only_in:
+            self._only_in.append((action, only_in))
+        self.addAction(action)
+        return action
+
+    def _build_actions(self) -> None:
+        canvas, live = self.canvas, self.live
+        self.pen_action = self._add(
+            "&Pen", lambda on: canvas.set_eraser(not on), keys="P", icon="pen", checkable=True, only_in="draw"
+        )
+        self.eraser_action = self._add(
+            "&Eraser",
+            lambda on: canvas.set_eraser(on),
+            keys="E",
+            icon="eraser",
+            tip="Eraser; the right mouse button erases too",
+            checkable=True,
+            only_in="draw",
+        )
+        tools = QActionGroup(self)
+        tools.addAction(self.pen_action)
+        tools.addAction(self.eraser_action)
+        self.pen_action.setChecked(True)
+        self.thinner_action = self._add("T&hinner pen", lambda: canvas.widen(-1), keys="[", only_in="draw")
+        self.wider_action = self._add("&Wider pen", lambda: canvas.widen(1), keys="]", only_in="draw")
+        self.undo_action = self._add(
+            "&Undo", canvas.undo, keys="Ctrl+Z", icon="undo", tip="Undo a stroke", only_in="draw"
+        )
+        self.redo_action = self._add("&Redo", canvas.redo, keys=("Ctrl+Shift+Z", "Ctrl+Y"), icon="redo", only_in="draw")
+        self.clear_action = self._add(
+            "C&lear the paper", canvas.clear, keys=("Del", "Ctrl+Backspace"), icon="clear", only_in="draw"
+        )
+        self.copy_action = self._add("&Copy drawing", canvas.copy, keys="Ctrl+C", icon="copy", only_in="draw")
+        self.paste_action = self._add(
+            "Pa&ste picture",
+            canvas.paste,
+            keys="Ctrl+V",
+            icon="paste",
+            tip="Paste a picture onto the paper",
+            only_in="draw",
+        )
+        self.open_action = self._add(
+            "&Open picture or video…", self._open_drawing, keys="Ctrl+O", icon="open", tip="Open a picture or a video"
+        )
+        self.save_action = self._add("&Save drawing…", self._save_drawing, keys="Ctrl+S", icon="save", only_in="draw")
+        self.quit_action = self._add("&Quit", self.close, keys="Ctrl+Q")
+        self._mode_actions: dict[str, QAction] = {}
+        group = QActionGroup(self)
+        for number, mode in enumerate(MODES, 1):
+
+            def go(on: bool, name: str = mode.name) -> None:
+                if on:
+                    self.set_mode(name)
+
+            action = self._add(mode.title, go, keys=f"Ctrl+{number}", icon=mode.name, tip=mode.help, checkable=True)
+            group.addAction(action)
+            self._mode_actions[mode.name] = action
+        self.play_action = self._add(
+            "&Play or freeze",
+            live.toggle,
+            keys="Ctrl+Space",
+            icon="play",
+            tip="Play or freeze the picture",
+            only_in="live",
+        )
+        self.step_action = self._add("&One frame on", live.step, keys=".", icon="step", only_in="live")
+        self.snapshot_action = self._add(
+            "&Snapshot…",
+            live.snapshot,
+            keys="Ctrl+Shift+S",
+            icon="snapshot",
+            tip="Save what is shown as a PNG",
+            only_in="live",
+        )
+        self.fit_action = self._add("&Fit to the window", live.fit, keys="Ctrl+0", icon="fit", only_in="live")
+        self.moving_action = self._add(
+            "&Moving digits",
+            self._play_digits,
+            icon="digits",
+            tip="Play digits that ConvScope moves over the picture; needs no camera",
+        )
+        self.choose_action = self._add("&Choose network", lambda: self.choice.showPopup(), keys="Ctrl+M")
+        self.next_action = self._add("&Next network", lambda: self._walk(1), keys="Ctrl+PgDown")
+        self.previous_action = self._add("&Previous network", lambda: self._walk(-1), keys="Ctrl+PgUp")
+        self.reset_action = self._add("&Reset layout", self.reset_layout, tip="Put every panel back in its place")
+        self.full_action = self._add("F&ull screen", self._full_screen, keys="F11", checkable=True)
+        self.keys_action = self._add("&Keyboard shortcuts", self.show_shortcuts, keys="F1", icon="keyboard")
+        self.about_action = self._add("&About ConvScope", self._about)
+
+    def _build_docks(self) -> None:
+        self._docks: dict[str, Dock] = {}
+        self._dock_actions: dict[str, QAction] = {}
+        for panel in PANELS:
+            dock = Dock(panel.title, self)
+            dock.setObjectName(panel.name)
+            dock.setWidget(panel.widget(self))
+            dock.setToolTip("")
+            self.addDockWidget(panel.area, dock)
+            self._docks[panel.name] = dock
+            action = dock.toggleViewAction()
+            action.setShortcut(QKeySequence(panel.key))
+            action.setStatusTip(panel.help)
+            action.triggered.connect(lambda on, name=panel.name: self._dock_by_hand(name, on))
+            dock.closed_by_hand.connect(lambda name=panel.name: self._dock_by_hand(name, False))
+            self.addAction(action)
+            self._dock_actions[panel.name] = action
+
+    def _build_bar(self) -> None:
+        bar = QToolBar("Modes")
+        bar.setObjectName("modes")
+        bar.setMovable(False)
+        bar.setIconSize(QSize(20, 20))
+        bar.setToolButtonStyle(Qt.ToolButtonStyle.ToolButtonTextBesideIcon)
+        bar.toggleViewAction().setVisible(False)
+        bar.setContextMenuPolicy(Qt.ContextMenuPolicy.PreventContextMenu)
+        for mode in MODES:
+            bar.addAction(self._mode_actions[mode.name])
+            button = bar.widgetForAction(self._mode_actions[mode.name])
+            set_role(button, mode="true")
+            button.setAccessibleName(f"{mode.title}: {mode.help}")
+            button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        gap = QWidget()
+        gap.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        bar.addWidget(gap)
+        label = QLabel("Network")
+        set_role(label, role="dim")
+        self.choice = NetworkChoice()
+        label.setBuddy(self.choice)
+        bar.addWidget(label)
+        bar.addWidget(_spacer(8))
+        bar.addWidget(self.choice)
+        bar.addWidget(_spacer(8))
+        self.addToolBar(Qt.ToolBarArea.TopToolBarArea, bar)
+
+    def _build_menus(self) -> None:
+        themes = QMenu("&Theme", self)
+        group = QActionGroup(self)
+        for choice, title in (("system", "Like the &system"), ("light", "&Light"), ("dark", "&Dark")):
+            action = QAction(title, self)
+            action.setCheckable(True)
+            action.setChecked(self._theme_choice() == choice)
+            action.triggered.connect(lambda _=False, choice=choice: self.set_theme(choice))
+            group.addAction(action)
+            themes.addAction(action)
+        sections: tuple[tuple[str, list[QAction | QMenu | None]], ...] = (
+            ("&File", [self.open_action, self.save_action, self.snapshot_action, None, self.quit_action]),
+            (
+                "&Edit",
+                [
+                    self.undo_action,
+                    self.redo_action,
+                    None,
+                    self.copy_action,
+                    self.paste_action,
+                    self.clear_action,
+                    None,
+                    self.pen_action,
+                    self.eraser_action,
+                    self.thinner_action,
+                    self.wider_action,
+                ],
+            ),
+            ("&Go to", [self._mode_actions[mode.name] for mode in MODES]),
+            ("&Live", [self.moving_action, None, self.play_action, self.step_action, self.fit_action]),
+            (
+                "&Network",
+                [self.choose_action, self.next_action, self.previous_action, None, *self.inside.menu_actions()],
+            ),
+            (
+                "&View",
+                [
+                    *(self._dock_actions[panel.name] for panel in PANELS),
+                    self.reset_action,
+                    None,
+                    themes,
+                    self.full_action,
+                ],
+            ),
+            ("&Help", [self.keys_action, self.about_action]),
+        )
+        for title, entries in sections:
+            menu = self.menuBar().addMenu(title)
+            listed: list[QAction] = []
+            for entry in entries:
+                if entry is None:
+                    menu.addSeparator()
+                elif isinstance(entry, QMenu):
+                    menu.addMenu(entry)
+                else:
+                    menu.addAction(entry)
+                    listed.append(entry)
+            self._sections.append((title.replace("&", ""), listed))
+
+    def _build_status(self) -> None:
+        bar = self.statusBar()
+        bar.setSizeGripEnabled(False)
+        self._device = QLabel("Getting the network ready…")
+        self._device.setAccessibleName("Device")
+        self._pace = QLabel("")
+        self._pace.setToolTip("Pictures read in the last second, and how long the newest took")
+        self._pace.setAccessibleName("Pace")
+        self._work = QLabel("")
+        self._work.setAccessibleName("Work in the background")
+        self._work_bar = QProgressBar()
+        self._work_bar.setRange(0, 1000)
+        self._work_bar.setTextVisible(False)
+        self._work_bar.setFixedWidth(120)
+        self._work_bar.setAccessibleName("Progress of the training")
+        self._work_cancel = QToolButton()
+        self._work_cancel.setToolTip("Cancel the training and discard it")
+        self._work_cancel.setAccessibleName("Cancel the training")
+        self._work_cancel.clicked.connect(self._cancel_background)
+        for widget in (self._work, self._work_bar, self._work_cancel):
+            widget.hide()
+        bar.addWidget(self._device)
+        for widget in (self._pace, self._work, self._work_bar, self._work_cancel):
+            bar.addPermanentWidget(widget)
+        self._pace_timer = QTimer(self)
+        self._pace_timer.setInterval(500)
+        self._pace_timer.timeout.connect(self._show_pace)
+        self._pace_timer.start()
+
+    def _connect(self) -> None:
+        self.bridge.failed.connect(self.notices.error)
+        self.bridge.model.connect(self._take_model)
+        self.bridge.result.connect(self._take_result)
+        self.bridge.cards.connect(self._take_cards)
+        self.canvas.frame.connect(self.bridge.submit)
+        self.canvas.history.connect(self._history_changed)
+        self.canvas.failed.connect(self.notices.error)
+        self.canvas.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
+        self.canvas.tool_changed.connect(self._tool_changed)
+        self.live.failed.connect(self.notices.error)
+        self.live.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
+        self.choice.picked.connect(self.use_model)
+        self.choice.opening.connect(self.bridge.refresh_cards)
+        self.answer.region_chosen.connect(lambda _: self._watch())
+        self.inside.watch_changed.connect(self._watch)
+        self.inside.kernels_wanted.connect(self._load_kernels)
+        theme.changed.connect(self._recolour)
+
+    def _watch(self) -> None:
+        self.bridge.watch(self.inside.wanted_layer, self.answer.region)
+
+    def _load_kernels(self, card: ModelCard, layer: str) -> None:
+        def read() -> Any:
+            from engine import kernels
+
+            return card.name, layer, kernels(card, layer)
+
+        self.bridge.call(read, lambda found: self.inside.set_kernels(*found))
+
+    def _history_changed(self, undo: bool, redo: bool) -> None:
+        here = self.mode == "draw"
+        self.undo_action.setEnabled(here and undo)
+        self.redo_action.setEnabled(here and redo)
+        self.clear_action.setEnabled(here and not self.canvas.empty)
+
+    def _tool_changed(self, eraser: bool) -> None:
+        (self.eraser_action if eraser else self.pen_action).setChecked(True)
+
+    def _play_digits(self) -> None:
+        self.set_mode("live")
+        self.live.open("digits:")
+
+    def _walk(self, step: int) -> None:
+        if self.choice.count():
+            row = (self.choice.currentIndex() + step) % self.choice.count()
+            self.use_model(self.choice.itemData(row))
+
+    # background work ------------------------------------------------------------------------------------------------
+
+    def _look_for_runs(self) -> None:
+        """A run that outlived the window before shows in the status bar again."""
+
+        def look() -> bool:
+            from engine import runs
+
+            return any(run.alive for run in runs())
+
+        def found(alive: bool) -> None:
+            if alive:
+                self.make_train()
+
+        self.bridge.call(look, found)
+
+    def _show_background(self, text: str, share: float) -> None:
+        """Training in the background; a share below 0: none."""
+        for widget in (self._work, self._work_bar, self._work_cancel):
+            widget.setVisible(share >= 0)
+        self._work.setText(text)
+        self._work_bar.setValue(round(share * 1000))
+
+    def _cancel_background(self) -> None:
+        if self.train is not None:
+            self.train.cancel()
+
+    # looks and memory -----------------------------------------------------------------------------------------------
+
+    def _theme_choice(self) -> Choice:
+        choice = self.settings.text("theme", "system")
+        return "light" if choice == "light" else "dark" if choice == "dark" else "system"
+
+    def set_theme(self, choice: Choice) -> None:
+        """Light, dark, or as the system is."""
+        self.settings.set("theme", choice)
+        theme.apply(choice)
+
+    def _recolour(self) -> None:
+        for action, name in self._icons:
+            action.setIcon(theme.icon(name))
+        self._work_cancel.setIcon(theme.icon("close"))
+
+    def _dock_wanted(self, mode: Mode, dock: str) -> bool:
+        return self.settings.flag(f"docks/{mode.name}-{dock}", dock in mode.docks)
+
+    def _dock_by_hand(self, dock: str, shown: bool) -> None:
+        self.settings.set(f"docks/{self.mode}-{dock}", shown)
+
+    def reset_layout(self) -> None:
+        """Every panel back where it was at first, in all modes."""
+        for mode in MODES:
+            for panel in PANELS:
+                self.settings.remove(f"docks/{mode.name}-{panel.name}")
+        mode = next(mode for mode in MODES if mode.name == self.mode)
+        for panel in PANELS:
+            dock = self._docks[panel.name]
+            dock.setFloating(False)
+            self.addDockWidget(panel.area, dock)
+            dock.setVisible(panel.name in mode.docks)
+        self._default_sizes()
+
+    def _default_sizes(self) -> None:
+        height = max(200, round(self.height() * 0.33))
+        width = max(320, min(440, round(self.width() * 0.27)))
+        self.resizeDocks([self._docks["answer"]], [width], Qt.Orientation.Horizontal)
+        self.resizeDocks([self._docks["inside"]], [height], Qt.Orientation.Vertical)
+
+    def _restore(self) -> None:
+        geometry, state = self.settings.raw("geometry"), self.settings.raw("state")
+        if geometry.isEmpty() or not self.restoreGeometry(geometry):
+            screen = QGuiApplication.primaryScreen().availableGeometry()
+            self.resize(min(1440, screen.width()), min(900, screen.height()))
+            self.move(screen.center() - self.rect().center())
+            if screen.width() < 1500:
+                self.setWindowState(Qt.WindowState.WindowMaximized)
+        self.canvas.set_pen_width(int(self.settings.number("pen", self.canvas.pen_width)))
+        self.set_mode(self.settings.text("mode", MODES[0].name))
+        if state.isEmpty() or not self.restoreState(state, LAYOUT_VERSION):
+            self._sized = False
+        else:
+            self._sized = True
+            mode = next(mode for mode in MODES if mode.name == self.mode)
+            for panel in PANELS:
+                self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
+
+    def _remember(self) -> None:
+        self.settings.set("geometry", self.saveGeometry())
+        self.settings.set("state", QByteArray(self.saveState(LAYOUT_VERSION)))
+        self.settings.set("mode", self.mode)
+        self.settings.set("pen", self.canvas.pen_width)
+        self.settings.save()
+
+    def _full_screen(self, on: bool) -> None:
+        self.setWindowState(
+            self.windowState() | Qt.WindowState.WindowFullScreen
+            if on
+            else self.windowState() & ~Qt.WindowState.WindowFullScreen
+        )
+
+    def event(self, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Show and not self._sized:
+            self._sized = True
+            QTimer.singleShot(0, self, self._default_sizes)
+        return super().event(event)
+
+    # help -----------------------------------------------------------------------------------------------------------
+
+    def show_shortcuts(self) -> None:
+        """The keys of all actions, read from the actions themselves."""
+        dialog = ShortcutList(self._sections, self)
+        dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
+        dialog.open()
+
+    def _about(self) -> None:
+        QMessageBox.about(
+            self,
+            "About ConvScope",
+            "<h3>ConvScope</h3><p>A desktop laboratory for convolutional neural networks: draw, look, train, "
+            "and see inside the network while it works.</p><p>MIT licence.</p>",
+        )
+
+
+class ShortcutList(QDialog):
+    """What F1 shows."""
+
+    def __init__(self, sections: list[tuple[str, list[QAction]]], parent: QWidget) -> None:
+        super().__init__(parent)
+        self.setWindowTitle("Keyboard shortcuts")
+        content = QWidget()
+        columns = QHBoxLayout(content)
+        columns.setContentsMargins(0, 0, 0, 0)
+        columns.setSpacing(40)
+        shown = [(title, [a for a in actions if not a.shortcut().isEmpty()]) for title, actions in sections]
+        shown = [(title, actions) for title, actions in shown if actions]
+        total = sum(len(actions) + 2 for _, actions in shown)
+        column, filled = QVBoxLayout(), 0
+        columns.addLayout(column)
+        for title, actions in shown:
+            if filled and filled + len(actions) / 2 > total / 2 and columns.count() == 1:
+                column.addStretch(1)
+                column, filled = QVBoxLayout(), 0
+                columns.addLayout(column)
+            heading = QLabel(title)
+            heading.setFont(scaled_font(heading, 1.1, bold=True))
+            column.addWidget(heading)
+            grid = QGridLayout()
+            grid.setHorizontalSpacing(24)
+            grid.setVerticalSpacing(4)
+            grid.setContentsMargins(0, 0, 0, 12)
+            grid.setColumnStretch(0, 1)
+            for row, action in enumerate(actions):
+                name = QLabel(action.text().replace("&", "").rstrip("…"))
+                keys = QLabel(
+                    " or ".join(key.toString(QKeySequence.SequenceFormat.NativeText) for key in action.shortcuts())
+                )
+                set_role(keys, role="dim")
+                grid.addWidget(name, row, 0)
+                grid.addWidget(keys, row, 1, Qt.AlignmentFlag.AlignRight)
+            column.addLayout(grid)
+            filled += len(actions) + 2
+        column.addStretch(1)
+        scroll = QScrollArea()
+        scroll.setWidgetResizable(True)
+        scroll.setWidget(content)
+        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
+        buttons.rejected.connect(self.reject)
+        layout = QVBoxLayout(self)
+        layout.setContentsMargins(16, 16, 16, 12)
+        layout.setSpacing(12)
+        layout.addWidget(scroll)
+        layout.addWidget(buttons)
+        hint = content.sizeHint()
+        room = parent.screen().availableGeometry()
+        self.resize(min(hint.width() + 64, room.width() - 80), min(hint.height() + 96, room.height() - 80))
+
+
+def labels_of(result: Result) -> tuple[Label, ...]:
+    """The regions of a drawing as labels over it."""
+    return tuple(
+        Label(
+            QRectF(region.box[0], region.box[1], region.box[2] - region.box[0], region.box[3] - region.box[1]),
+            "no digit" if region.classification.rejected else region.classification.label,
+            not region.classification.rejected,
+        )
+        for region in result.regions
+    )
+
+
+def describe(card: ModelCard) -> str:
+    """A line about a network: its best known figure, and where it comes from."""
+    origin = {"bundled": "comes with ConvScope", "trained": "trained here", "downloaded": "downloaded"}
+    parts = [f"{name}: {value * 100:.2f} %" for name, value in list(card.metrics.items())[:1] if 0 <= value <= 1]
+    return " · ".join([*parts, origin.get(card.origin, "not trained")])
+
+
+def _spacer(width: int) -> QWidget:
+    spacer = QWidget()
+    spacer.setFixedWidth(width)
+    return spacer
+
+
+def active_application() -> QApplication:
+    """The running QApplication."""
+    app = QApplication.instance()
+    assert isinstance(app, QApplication)
+    return app
