@@ -11,13 +11,15 @@ import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from engine import images, runtime, zoo
 from engine.opencv import cv2
 from engine.types import Activations, Box, Classification, Floats, Frame, Image, ModelCard, Region, Result, Timings
+
+_SURE = 0.6  # least probability of a digit that is searched for in a camera's picture
+_SURE_WITHOUT_REJECT = 0.9  # the same for a network that knows nothing but digits
 
 
 @dataclass(frozen=True, eq=False)
@@ -27,12 +29,15 @@ class Prepared:
     Attributes:
         inputs: (N, S, S) or (N, S, S, 3) uint8, everything that may be worth reading; N may be 0.
         boxes: where each input lies in the frame.
-        layout: what `images.choose` needs to pick among them; None: all are read.
+        layouts: for digits, the pieces of each group of marks: as many rows of `inputs` each as it has pieces.
+        searched: height of the camera's picture in which the marks were searched for, so that what is no digit is no
+            region either; 0: all of the frame is the drawing.
     """
 
     inputs: Image
     boxes: tuple[Box, ...]
-    layout: Any = None
+    layouts: tuple[images.Layout, ...] = ()
+    searched: int = 0
 
 
 class Classifier:
@@ -101,11 +106,13 @@ class Classifier:
         kind = self.card.preprocess
         if kind.kind == "picture":
             return self._prepare_picture(frame)
-        ink = images.to_ink(frame.image)
-        box = images.ink_box(ink)
-        if box is None:
-            return Prepared(self._blank(0), ())
-        return Prepared(self._sized([images.centre_digit(ink)]), (box,))
+        if not kind.digits:
+            return self._prepare_shape(frame)
+        if frame.drawing:
+            return self._prepare_layouts([(0, 0, images.lay_out(images.to_ink(frame.image)))], searched=0)
+        return self._prepare_layouts(
+            [(x, y, images.lay_out(ink)) for x, y, ink in find_writing(frame.image)], searched=frame.image.shape[0]
+        )
 
     def probabilities(self, inputs: Image) -> Floats:
         """Calibrated probabilities (N, C) of network inputs (N, S, S) or (N, S, S, 3) uint8."""
@@ -113,7 +120,17 @@ class Classifier:
 
     def choose(self, prepared: Prepared, probabilities: Floats) -> list[int]:
         """Which of the inputs are the regions of the frame, from left to right."""
-        return list(range(len(prepared.boxes)))
+        if self.card.preprocess.kind == "picture" or not self.card.preprocess.digits:
+            return list(range(len(prepared.boxes)))
+        rows: list[int] = []
+        first = 0
+        for layout in prepared.layouts:
+            mine = probabilities[first : first + len(layout)]
+            rows += [first + row for row in images.choose(layout, mine, self._reject)]
+            first += len(layout)
+        if prepared.searched:
+            return self._plausible(prepared, probabilities, rows)
+        return rows
 
     def regions(self, prepared: Prepared, probabilities: Floats, rows: Sequence[int]) -> tuple[Region, ...]:
         """The chosen rows as regions."""
@@ -123,49 +140,89 @@ class Classifier:
 
     def classification(self, probabilities: Floats) -> Classification:
         """One row of probabilities with the card's names and its rule for rejecting."""
-        rejected = self._reject >= 0 and float(probabilities[self._reject]) >= self.card.reject_above
-        return Classification(self.card.classes, probabilities, rejected)
+        return Classification(self.card.classes, probabilities, self._rejects(probabilities))
 
     def text(self, regions: Sequence[Region]) -> str:
         """The number that the accepted regions spell; empty for a network that reads no digits."""
-        if self.card.preprocess.kind != "drawing":
+        if self.card.preprocess.kind != "drawing" or not self.card.preprocess.digits:
             return ""
-        labels = [region.classification.label for region in regions if not region.classification.rejected]
-        return "".join(label for label in labels if label != self.card.reject and len(label) == 1)
+        read = [region.classification for region in regions if not region.classification.rejected]
+        return "".join(each.label for each in read if each.label != self.card.reject)
 
     # ----------------------------------------------------------------------------------------------- inside
 
+    def _rejects(self, probabilities: Floats) -> bool:
+        return self._reject >= 0 and float(probabilities[self._reject]) >= self.card.reject_above
+
+    def _plausible(self, prepared: Prepared, probabilities: Floats, rows: list[int]) -> list[int]:
+        """What was read in a camera's picture without what is only clutter, from left to right."""
+        sure = _SURE if self._reject >= 0 else _SURE_WITHOUT_REJECT
+        rows = [row for row in rows if probabilities[row].max() >= sure and not self._rejects(probabilities[row])]
+        boxes = np.array(prepared.boxes).reshape(-1, 4)
+        wide, high = boxes[:, 2] - boxes[:, 0], boxes[:, 3] - boxes[:, 1]
+        bar = wide < 0.35 * high  # reads as a 1, and rooms are full of them
+        centre = (boxes[:, :2] + boxes[:, 2:]) / 2
+        clear = [row for row in rows if not bar[row]]
+        tallest = max((high[row] for row in clear or rows), default=0.0)
+        kept: list[int] = []
+        for row in rows:
+            if not bar[row]:
+                likely = high[row] >= 0.3 * tallest
+            else:
+                near = not clear or np.abs(centre[clear] - centre[row]).max(axis=1).min() < 2 * tallest
+                likely = near and high[row] >= max(0.12 * prepared.searched, 0.5 * tallest)
+            if likely:
+                kept.append(row)
+        return sorted(kept, key=lambda row: float(centre[row, 0]))
+
+    def _prepare_layouts(self, groups: Sequence[tuple[int, int, images.Layout]], *, searched: int) -> Prepared:
+        groups = [group for group in groups if len(group[2])]
+        if not groups:
+            return Prepared(self._blank(0), (), (), searched)
+        boxes = [
+            (float(x0 + x), float(y0 + y), float(x1 + x), float(y1 + y))
+            for x, y, layout in groups
+            for x0, y0, x1, y1 in layout.boxes
+        ]
+        digits = np.concatenate([layout.inputs for _, _, layout in groups])
+        return Prepared(self._sized(digits), tuple(boxes), tuple(layout for _, _, layout in groups), searched)
+
+    def _prepare_shape(self, frame: Frame) -> Prepared:
+        """One drawing of something other than digits, such as clothes: the ink fills the square."""
+        size = self.card.preprocess.size
+        height, width = frame.image.shape[:2]
+        if height == width == size:  # in the network's own form already
+            grey = images.to_grey(frame.image)
+            return Prepared(self._sized(grey[None]), ((0.0, 0.0, float(width), float(height)),))
+        ink = images.to_ink(frame.image)
+        box = images.ink_box(ink, int(ink.max()) // 8)
+        if box is None:
+            return Prepared(self._blank(0), ())
+        x0, y0, x1, y1 = box
+        square, _ = images.letterbox(ink[y0:y1, x0:x1], size, fill=0)
+        return Prepared(self._sized(square[None]), ((float(x0), float(y0), float(x1), float(y1)),))
+
     def _prepare_picture(self, frame: Frame) -> Prepared:
         kind = self.card.preprocess
-        image = frame.image
-        if kind.channels == 1:
-            image = images.to_ink(image) if frame.drawing else images.to_grey(image)
-        height, width = image.shape[:2]
-        short = max(kind.resize or kind.size, kind.size)
-        scale = short / min(height, width)
-        side = min(kind.size / scale, height, width)  # in pixels of the frame: cut first, then there is less to resize
+        height, width = frame.image.shape[:2]
+        image = frame.image if kind.channels == 3 else images.to_grey(frame.image)
+        seen = images.resize_centre_crop(image, kind.size, resize=kind.resize)
+        side = min(height, width) * kind.size / max(kind.resize, kind.size)
         x, y = (width - side) / 2, (height - side) / 2
-        box = (x, y, x + side, y + side)
-        x0, y0 = int(x), int(y)
-        cut = image[y0 : y0 + max(1, round(side)), x0 : x0 + max(1, round(side))]
-        if cut.shape[0] != kind.size or cut.shape[1] != kind.size:
-            way = cv2.INTER_AREA if cut.shape[0] > kind.size else cv2.INTER_LINEAR
-            cut = cv2.resize(cut, (kind.size, kind.size), interpolation=way).astype(np.uint8, copy=False)
-        return Prepared(np.ascontiguousarray(cut)[None], (box,))
+        return Prepared(seen[None], ((x, y, x + side, y + side),))
 
     def _blank(self, count: int) -> Image:
         kind = self.card.preprocess
         shape = (count, kind.size, kind.size) if kind.channels == 1 else (count, kind.size, kind.size, 3)
         return np.zeros(shape, np.uint8)
 
-    def _sized(self, digits: Sequence[Image]) -> Image:
-        """28 x 28 digits as this network's inputs."""
+    def _sized(self, drawings: Image) -> Image:
+        """Grey drawings (N, h, w) as this network's inputs."""
         kind = self.card.preprocess
-        if kind.size != images.DIGIT_SIZE:
-            size = (kind.size, kind.size)
-            digits = [cv2.resize(each, size, interpolation=cv2.INTER_AREA).astype(np.uint8) for each in digits]
-        batch = np.stack(digits)
-        return batch if kind.channels == 1 else np.repeat(batch[..., None], 3, axis=3)
+        if drawings.shape[1] != kind.size:
+            way = cv2.INTER_AREA if drawings.shape[1] > kind.size else cv2.INTER_LINEAR
+            drawings = np.stack([cv2.resize(each, (kind.size, kind.size), interpolation=way) for each in drawings])
+        return drawings if kind.channels == 1 else np.repeat(drawings[..., None], 3, axis=3)
 
     def _normalised(self, inputs: Image) -> Floats:
         planes = inputs[:, None] if inputs.ndim == 3 else inputs.transpose(0, 3, 1, 2)
@@ -183,3 +240,134 @@ class Classifier:
 
     def _no_logits(self) -> Floats:
         return np.zeros((0, len(self.card.classes)), np.float32)
+
+
+# ------------------------------------------------------------------------------------- writing held into a camera
+
+_WORK_SIDE = 480  # longest side, in pixels, of the picture in which writing is searched for
+_CONTRAST = 0.22  # ink is darker than the paper around it by this share of the paper's level
+_INK_CONTRAST = 0.3  # the same for the darker part of a mark: what is drawn with a pen has a clear core
+_PAPER_LEVEL = 80  # grey level of paper in poor light
+_PAPER_SPREAD = 0.05  # standard deviation of the paper around a mark, as a share of its level
+_PAPER_TINT = 0.45  # how coloured paper may look in the light of a lamp
+_MOST_GROUPS = 8  # of marks that are read in one picture, the largest first
+
+
+def find_writing(image: Image) -> list[tuple[int, int, Image]]:
+    """The groups of dark marks on light, even paper in a camera's picture.
+
+    A mark is kept if it has the proportions of a digit or of a part of one and nothing but even paper around it, which
+    hardly anything in a room has. Marks that lie as close together as the digits of a number form a group.
+
+    Returns:
+        For each group the left and upper corner of its crop in pixels of `image`, and the crop as white ink on black.
+    """
+    height, width = image.shape[:2]
+    scale = min(1.0, _WORK_SIDE / max(height, width))
+    grey = images.to_grey(image)
+    size = (max(1, round(width * scale)), max(1, round(height * scale)))
+    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
+    small = images.to_grey(colour)
+    rows, columns = small.shape
+    if min(rows, columns) < 16:
+        return []
+    reach = (max(rows, columns) // 12) | 1  # wider than any stroke
+    paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
+    darker = cv2.subtract(paper, small)
+    marks = ((darker > 18) & (darker > _CONTRAST * paper)).astype(np.uint8)
+    _, labels, stats, _ = cv2.connectedComponentsWithStats(marks, connectivity=8)
+    x, y, w, h, area = (stats[1:, column] for column in range(5))
+    tall = np.maximum(h, w)
+    likely = (
+        (tall >= 0.03 * rows)
+        & (h <= 0.9 * rows)
+        & (w <= 0.5 * columns)
+        & (area >= 12)
+        & (area >= 0.04 * w * h)
+        & (x > 0)
+        & (y > 0)
+        & (x + w < columns)
+        & (y + h < rows)
+    )
+    candidates = [int(index) for index in np.flatnonzero(likely)]
+    if len(candidates) > 400:  # a thicket, not a sheet of paper
+        return []
+    kept = [index for index in candidates if _is_writing(small, colour, marks, darker, labels, index + 1, stats)]
+    groups = [group for group in _neighbours(stats[1:], kept) if max(int(h[i]) for i in group) >= 0.05 * rows]
+    groups.sort(key=lambda group: -max(int(h[i]) for i in group))
+    found: list[tuple[int, int, Image]] = []
+    for group in groups[:_MOST_GROUPS]:
+        found.append(_group_ink(grey, labels, stats, group))
+    return found
+
+
+def _is_writing(
+    grey: Image, colour: Image, marks: Image, darker: Image, labels: np.ndarray, index: int, stats: np.ndarray
+) -> bool:
+    """Whether a mark is clearly darker than what surrounds it, and that is light, even and hardly coloured: paper."""
+    x, y, w, h = (int(value) for value in stats[index][:4])
+    bar = w < 0.35 * h  # rooms are full of upright edges: a 1 needs more paper around it
+    margin = max(4, round((0.45 if bar else 0.15) * max(w, h)))
+    rows, columns = grey.shape
+    part = (
+        slice(max(0, y - margin), min(rows, y + h + margin)),
+        slice(max(0, x - margin), min(columns, x + w + margin)),
+    )
+    # The soft rim of the strokes is neither ink nor paper.
+    paper = cv2.dilate(marks[part], np.ones((5, 5), np.uint8)) == 0
+    around = grey[part][paper].astype(np.float64)
+    if around.size < 0.25 * paper.size:
+        return False
+    level = float(around.mean())
+    if level < _PAPER_LEVEL:
+        return False
+    # Light falls off evenly across a sheet, so what counts is the deviation from a plane.
+    down, across = np.nonzero(paper)
+    places = np.stack([np.ones_like(down), down, across], axis=1).astype(np.float64)
+    plane = np.linalg.lstsq(places.T @ places, places.T @ around, rcond=None)[0]
+    if float((around - places @ plane).std()) > _PAPER_SPREAD * level:
+        return False
+    dark = darker[part][labels[part] == index]
+    if float(np.percentile(dark, 75)) < _INK_CONTRAST * level:
+        return False
+    tint = colour[part][paper].mean(axis=0)
+    return float(tint.max() - tint.min()) <= _PAPER_TINT * float(tint.max())
+
+
+def _neighbours(stats: np.ndarray, kept: Sequence[int]) -> list[list[int]]:
+    """Marks gathered into groups, each with all that lie as close as digits of a number or parts of a digit do."""
+    groups: list[list[int]] = []
+    for index in kept:
+        joined = [index]
+        for group in list(groups):
+            if any(_close(stats[index], stats[other]) for other in group):
+                joined += group
+                groups.remove(group)
+        groups.append(joined)
+    return groups
+
+
+def _close(one: Sequence[int], other: Sequence[int]) -> bool:
+    ax, ay, aw, ah = (int(value) for value in one[:4])
+    bx, by, bw, bh = (int(value) for value in other[:4])
+    tall = max(ah, bh)
+    apart = max(ax, bx) - min(ax + aw, bx + bw)
+    above = max(ay, by) - min(ay + ah, by + bh)
+    return apart < 0.6 * tall and above < (0.15 * tall if apart < 0 else -0.3 * min(ah, bh))
+
+
+def _group_ink(grey: Image, labels: np.ndarray, stats: np.ndarray, group: Sequence[int]) -> tuple[int, int, Image]:
+    boxes = stats[np.array(group) + 1]
+    x0, y0 = int(boxes[:, 0].min()), int(boxes[:, 1].min())
+    x1, y1 = int((boxes[:, 0] + boxes[:, 2]).max()), int((boxes[:, 1] + boxes[:, 3]).max())
+    margin = max(4, (y1 - y0) // 6)
+    rows, columns = labels.shape
+    x0, y0, x1, y1 = max(0, x0 - margin), max(0, y0 - margin), min(columns, x1 + margin), min(rows, y1 + margin)
+    mine = np.isin(labels[y0:y1, x0:x1], np.array(group) + 1).astype(np.uint8)
+    mine = cv2.dilate(mine, np.ones((5, 5), np.uint8))
+    fx, fy = grey.shape[1] / columns, grey.shape[0] / rows
+    left, top = int(x0 * fx), int(y0 * fy)
+    crop = grey[top : round(y1 * fy), left : round(x1 * fx)]
+    mine = cv2.resize(mine, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_NEAREST)
+    paper = int(np.median(crop[mine == 0])) if (mine == 0).any() else 255
+    return left, top, images.to_ink(np.where(mine > 0, crop, np.uint8(paper)))
