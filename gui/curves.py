@@ -216,7 +216,7 @@ class CurvesView(QWidget):
             stack.addWidget(plot, share)
         outer.addWidget(self._canvas, 1)
         self._arrange()
-        self.set_smoothing(40)
+        self.set_smoothing(25)
         theme.changed.connect(self._restyle)
         self._restyle()
 

@@ -433,12 +433,13 @@ class NumberBox(QAbstractSpinBox):
         return _rounded(max(mark for mark in marks if mark < number * 0.9999))
 
     def _stepped_by_size(self, number: float, direction: int) -> float:
-        """A tenth of the number's own decade, so 0.01 goes by 0.001 and 300 by 10; never finer than 1 if whole."""
-        ground = 1.0 if self._whole else 0.01
-        if number:
-            decade = math.floor(math.log10(abs(number)) - (1e-9 if direction * number < 0 else -1e-9))
-            ground = 10.0 ** (decade - 1)
-        step = max(ground, 1.0) if self._whole else ground
+        """One in the first digit of a fraction (0.1 to 0.2), in the second of a whole number (300 to 310)."""
+        if not number:
+            step = 1.0 if self._whole else 0.01
+        else:
+            # At 0.1 the way down is the way of 0.09.
+            decade = math.floor(math.log10(abs(number)) + (1e-9 if direction * number > 0 else -1e-9))
+            step = max(1.0, 10.0 ** (decade - 1)) if self._whole else 10.0**decade
         return _rounded(number + direction * step)
 
 

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import re
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any, Literal
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, QUrl, Signal
@@ -64,6 +63,16 @@ from gui.curves import CurvesView
 from gui.forms import Form
 from gui.settings import Settings
 from gui.theme import scaled_font, set_role, theme
+from gui.verdict import (
+    GONE_WRONG,
+    current_epoch,
+    data_title,
+    duration,
+    percent,
+    seconds_left,
+    share_done,
+    what_happens,
+)
 
 WATCHING = 100  # milliseconds between two looks at a run that is training, while one can see it
 WAITING = 500  # the same while nobody looks, or nothing trains
@@ -73,7 +82,6 @@ _STATE_ROLE = Qt.ItemDataRole.UserRole + 1
 _SCORE_ROLE = Qt.ItemDataRole.UserRole + 2
 _TONE_ROLE = Qt.ItemDataRole.UserRole + 3
 _NAME_ROLE = Qt.ItemDataRole.UserRole
-_GONE_WRONG = ("nan", "memory", "disk", "error")
 _ENDINGS = {
     "finished": "finished",
     "stopped": "stopped",
@@ -93,6 +101,7 @@ class _Known:
     config: TrainingConfig | None
     state: str = "ended"
     alive: bool = False
+    starting: bool = False  # its process is being made in another thread
     best: Epoch | None = None
     asked: Literal["", "pause", "resume", "stop", "cancel"] = ""
 
@@ -123,6 +132,8 @@ class TrainPanel(QWidget):
         self._pending: TrainingConfig | None = None
         self._found: Latest[list[tuple[Run, TrainingConfig | None]]] = Latest()
         self._search: Worker | None = None
+        self._begun: Latest[tuple[Run | None, TrainingConfig | None, EngineError | None]] = Latest()
+        self._starter: Worker | None = None
         self._ticks = 0
         self._said: tuple[str, float] = ("", -1.0)
         self._settings = Settings()
@@ -166,6 +177,8 @@ class TrainPanel(QWidget):
                 self._scroll.ensureWidgetVisible(field)
             return
         active = self._active()
+        if self._starter is not None or self._pending is not None:
+            return
         if active is None:
             self._launch(config)
             return
@@ -256,19 +269,13 @@ class TrainPanel(QWidget):
         self.headline.setFont(scaled_font(self.headline, 1.15, bold=True))
         self.remark = QLabel(stage)
         self.remark.setWordWrap(True)
+        self.remark.setMinimumHeight(self.remark.fontMetrics().height() + 2)
         set_role(self.remark, role="dim")
         words = QVBoxLayout()
         words.setSpacing(2)
         words.addWidget(self.headline)
         words.addWidget(self.remark)
-        self.use_button = QPushButton("Use this network", stage)
-        self.use_button.setToolTip("Read drawings and pictures with the best weights of this run from now on")
-        self.use_button.clicked.connect(lambda: self.use_model.emit(self._shown))
-        top = QHBoxLayout()
-        top.setSpacing(12)
-        top.addLayout(words, 1)
-        top.addWidget(self.use_button, 0, Qt.AlignmentFlag.AlignTop)
-        layout.addLayout(top)
+        layout.addLayout(words)
 
         self.bar = EpochBar(stage)
         layout.addWidget(self.bar)
@@ -345,6 +352,10 @@ class TrainPanel(QWidget):
         set_role(self.none_yet, role="dim")
         layout.addWidget(self.none_yet, 1)
         layout.addWidget(self.list, 1)
+        self.use_button = QPushButton("Use this network", column)
+        self.use_button.setToolTip("Read drawings and pictures with the best weights of this run from now on")
+        self.use_button.clicked.connect(lambda: self.use_model.emit(self._shown))
+        layout.addWidget(self.use_button)
         self.copy_button = QPushButton("Use settings", column)
         self.copy_button.setToolTip("Put the settings of this run into the form")
         self.copy_button.clicked.connect(self._on_copy)
@@ -365,15 +376,20 @@ class TrainPanel(QWidget):
         return next((known for known in self._known.values() if known.active or known.alive), None)
 
     def _launch(self, config: TrainingConfig) -> None:
-        try:
-            run = new_run(config, name=_new_name(config, _names_on_disk()))
-            run.start()
-        except EngineError as error:
-            self.notice.emit(error)
-            return
-        self._add(_Known(run, config, "preparing", alive=True), first=True)
-        self.select(run.name)
-        self._tick()
+        begun = self._begun
+
+        def launch(stop: Any) -> None:
+            try:
+                run = new_run(config, name=_new_name(config, _names_on_disk()))
+                run.start()
+            except EngineError as error:
+                begun.put((None, None, error))
+            else:
+                begun.put((run, config, None))
+
+        # Making a process takes some ten milliseconds, longer than a frame.
+        self._starter = Worker("starting a run", launch).start()
+        self._after_asking_to_start()
 
     def _resume(self, known: _Known) -> None:
         active = self._active()
@@ -382,13 +398,41 @@ class TrainPanel(QWidget):
                 EngineError(f"“{active.run.name}” is still training, and one run trains at a time.", "Stop it first.")
             )
             return
-        try:
-            known.run.start(resume=True)
-        except EngineError as error:
-            self.notice.emit(error)
+        begun, run = self._begun, known.run
+        known.state, known.starting, known.asked = "preparing", True, ""
+
+        def resume(stop: Any) -> None:
+            try:
+                run.start(resume=True)
+            except EngineError as error:
+                begun.put((run, None, error))
+            else:
+                begun.put((run, None, None))
+
+        self._starter = Worker("starting a run", resume).start()
+        self._after_asking_to_start()
+
+    def _after_asking_to_start(self) -> None:
+        self._timer.setInterval(WATCHING)
+        self._show_state()
+
+    def _take_begun(self) -> None:
+        begun = self._begun.take()
+        if begun is None:
             return
-        known.state, known.alive, known.asked = "preparing", True, ""
-        self._tick()
+        run, config, error = begun
+        self._starter = None
+        if run is not None and run.name in self._known:
+            known = self._known[run.name]
+            known.starting, known.alive = False, error is None
+            if error is not None:
+                known.state = run.state
+        elif run is not None:
+            self._add(_Known(run, config, "preparing", alive=True), first=True)
+            self.select(run.name)
+        if error is not None:
+            self.notice.emit(error)
+        self._show_state()
 
     def _ask(self, known: _Known, command: Literal["pause", "resume", "stop", "cancel"]) -> None:
         try:
@@ -461,18 +505,19 @@ class TrainPanel(QWidget):
     def _tick(self) -> None:
         """Look at what the runs have written since the last time."""
         self._ticks += 1
+        self._take_begun()
         self._take_found()
         around = self._ticks % max(1, round(LOOK_AROUND * 1000 / self._timer.interval())) == 0
-        if around and _names_on_disk() != set(self._known):
+        if around and self._starter is None and _names_on_disk() != set(self._known):
             self._look_for_runs()
         for known in list(self._known.values()):
-            if known.active or known.alive or around:
+            if (known.active or known.alive or around) and not known.starting:
                 self._watch(known)
-        if self._pending is not None and self._active() is None:
+        if self._pending is not None and self._active() is None and self._starter is None:
             config, self._pending = self._pending, None
             self._launch(config)
         self._tell_background()
-        busy = self._active() is not None
+        busy = self._active() is not None or self._starter is not None
         searching = self._search is not None and self._search.alive
         wanted = WATCHING if (busy and self.isVisible()) or searching else WAITING
         if self._timer.interval() != wanted:
@@ -499,7 +544,7 @@ class TrainPanel(QWidget):
                         "Press Resume in the training panel to go on after its last whole epoch.",
                     )
                 )
-            elif known.state == "ended" and stopped is not None and stopped.reason in _GONE_WRONG:
+            elif known.state == "ended" and stopped is not None and stopped.reason in GONE_WRONG:
                 self.notice.emit(EngineError(stopped.message, stopped.hint))
         if stopped is not None and stopped.reason == "cancelled" and not known.alive:
             run.discard()
@@ -541,9 +586,9 @@ class TrainPanel(QWidget):
         self.list.setVisible(bool(self._known))
         self.none_yet.setVisible(not self._known)
         self._pages.setCurrentIndex(0 if none else 1)
-        for widget in (self.headline, self.remark, self.bar, self.use_button, *self.facts.values()):
+        for widget in (self.headline, self.remark, self.bar, *self.facts.values()):
             widget.setVisible(not none)
-        for button in (self.copy_button, self.delete_button):
+        for button in (self.use_button, self.copy_button, self.delete_button):
             button.setVisible(bool(self._known))
         if known is None:
             for other in (self.pause_button, self.stop_button, self.cancel_button, self.details, self.last_words):
@@ -572,7 +617,7 @@ class TrainPanel(QWidget):
             button.setVisible(known.active)
             button.setEnabled(known.asked not in ("stop", "cancel"))
         self.use_button.setEnabled(run.model is not None)
-        wrong = known.state == "interrupted" or (stopped is not None and stopped.reason in _GONE_WRONG)
+        wrong = known.state == "interrupted" or (stopped is not None and stopped.reason in GONE_WRONG)
         self.details.setVisible(wrong)
         self.last_words.setVisible(wrong and self.details.isChecked())
         self.delete_button.setEnabled(not known.active and not known.alive)
@@ -582,9 +627,11 @@ class TrainPanel(QWidget):
         self._show_start()
 
     def _show_start(self) -> None:
-        waiting = self._pending is not None
-        self.start_button.setEnabled(not waiting)
-        self.start_button.setText("Waiting for the other run to stop…" if waiting else "Start training")
+        waiting, starting = self._pending is not None, self._starter is not None
+        self.start_button.setEnabled(not waiting and not starting)
+        self.start_button.setText(
+            "Waiting for the other run to stop…" if waiting else "Starting…" if starting else "Start training"
+        )
 
     def _show_facts(self, known: _Known) -> None:
         history = known.run.history
@@ -617,7 +664,7 @@ class TrainPanel(QWidget):
             else:
                 sentence += f": epoch {max(1, current_epoch(history))} of {total}"
                 sentence += f", {duration(left)} left" if left is not None else ""
-            said = (sentence, round(share, 3))
+            said = (sentence, round(share, 2))
         if said != self._said:
             self._said = said
             self.background.emit(*said)
@@ -912,163 +959,6 @@ class _RunDelegate(QStyledItemDelegate):
         return QSize(120, 2 * option.fontMetrics.height() + 18)
 
 
-def what_happens(history: History, state: str, config: TrainingConfig | None, *, asked: str = "") -> tuple[str, str]:
-    """A headline and a remark in plain words about where a run stands.
-
-    `state` is `Run.state`; `asked` is a command that the run has not answered yet.
-    """
-    started, stopped, epochs = history.started, history.stopped, history.epochs
-    now, total = current_epoch(history), started.epochs if started else 0
-    skill = _skill(history)
-    if asked in ("stop", "cancel") and state != "ended":
-        ending = "the best network so far is kept." if asked == "stop" else "nothing will be kept."
-        return "Stopping…", f"The run ends at its next step; {ending}"
-    if state == "preparing":
-        if history.progress is None:
-            return "Starting the training process…", "The first start takes a few seconds."
-        share = history.progress.share
-        done = f" ({share:.0%})" if 0 < share < 1 else ""
-        return f"{history.progress.what.rstrip('.…')}…{done}", "Training begins when the pictures are ready."
-    if state == "interrupted":
-        if started is None:
-            return (
-                "The training process ended before it began to train.",
-                "The details below tell what it said last. Resume starts it once more.",
-            )
-        whole = [epoch.epoch for epoch in epochs if epoch.step >= epoch.epoch * started.steps_per_epoch]
-        go_on = f"goes on after epoch {whole[-1]}, the last whole one." if whole else "starts it from the beginning."
-        return f"The training process ended unexpectedly in epoch {max(1, now)} of {total}.", f"Resume {go_on}"
-    if state == "ended" and stopped is not None:
-        if stopped.reason in _GONE_WRONG:
-            return stopped.message, stopped.hint
-        if not skill:
-            return stopped.message, stopped.hint or "There is no network to keep."
-        done = "Finished" if stopped.reason == "finished" else f"Stopped in epoch {max(1, now)} of {total}"
-        return f"{done}: it {skill}.", diagnosis(history, ended=True)
-    if state == "paused":
-        return f"Paused in epoch {max(1, now)} of {total}.", "Nothing is lost; Resume goes on where it stands."
-    if started is None or not history.steps:
-        return "The pictures are ready; the first step is next.", _setting(history)
-    left = seconds_left(history)
-    rest = f"; {duration(left)} left" if left is not None else ""
-    if not skill:
-        far = f"{percent(history.steps[-1].accuracy)} of the last ones were read correctly"
-        return f"Epoch 1 of {total}: the first look at {started.train_images:,} pictures; {far}{rest}.", _setting(
-            history
-        )
-    return f"Epoch {now} of {total}: it {skill}{rest}.", diagnosis(history) or _setting(history)
-
-
-def diagnosis(history: History, *, ended: bool = False) -> str:
-    """The one thing about these curves that a person should know, or ""."""
-    losses = [step.loss for step in history.steps if math.isfinite(step.loss)]
-    epochs, best = history.epochs, history.best
-    if len(losses) >= 60:
-        first, last = sum(losses[:10]) / 10, sum(losses[-20:]) / 20
-        if last > 1.3 * first:
-            return "The loss is rising: a smaller learning rate should help."
-        if last > 0.97 * first:
-            return "The loss is not falling: try a learning rate ten times smaller, or ten times larger."
-    if not epochs or best is None:
-        return ""
-    newest = epochs[-1]
-    if len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
-        return (
-            f"It knows the pictures that it learns from much better ({percent(newest.train_accuracy)}) than new ones "
-            f"({percent(newest.validation_accuracy)}): it overfits. More augmentation or dropout helps."
-        )
-    behind = newest.epoch - best.epoch
-    if behind >= 3 and behind >= 0.2 * newest.epoch:
-        return f"No better since epoch {best.epoch}, whose weights are the ones kept."
-    if ended and behind:
-        return f"Kept are the weights of epoch {best.epoch}, the best."
-    if len(epochs) >= 2 and best is newest:
-        gain = newest.validation_accuracy - epochs[-2].validation_accuracy
-        if gain > 0.002:
-            before = percent(epochs[-2].validation_accuracy)
-            if ended:
-                return f"It was still getting better (up from {before} an epoch earlier): more epochs may help."
-            return f"Still getting better: up from {before} an epoch earlier."
-    return ""
-
-
-def current_epoch(history: History) -> int:
-    """Number of the epoch that is being trained, 0 before the first step."""
-    if not history.steps:
-        return 0
-    return max(1, math.ceil(history.steps[-1].epoch - 1e-6))
-
-
-def share_done(history: History) -> float:
-    """Share of all steps that have been taken."""
-    started = history.started
-    if started is None or not history.steps:
-        return 0.0
-    return min(1.0, history.steps[-1].step / max(1, started.epochs * started.steps_per_epoch))
-
-
-def seconds_left(history: History) -> float | None:
-    """How long the run will go on at its present pace; None while that is not known."""
-    started, steps = history.started, history.steps
-    if started is None or len(steps) < 8:
-        return None
-    # The pace of about one epoch: validation is in it, and a machine that got busy shows soon.
-    newest, older = steps[-1], steps[max(2, len(steps) - 110)]
-    if newest.step <= older.step or newest.time <= older.time:
-        return None
-    pace = (newest.time - older.time) / (newest.step - older.step)
-    return max(0.0, (started.epochs * started.steps_per_epoch - newest.step) * pace)
-
-
-def percent(share: float) -> str:
-    """0.987 → "98.7 %"; with two decimals where they begin to matter."""
-    if not math.isfinite(share):
-        return "–"
-    return f"{100 * share:.{2 if 0.98 <= share < 1 else 1}f}\u00a0%"
-
-
-def duration(seconds: float) -> str:
-    """42 s, 3 min 20 s, 1 h 12 min."""
-    whole = max(0, round(seconds))
-    if whole < 60:
-        return f"{whole}\u00a0s"
-    if whole < 3600:
-        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s" if whole < 600 else f"{round(whole / 60)}\u00a0min"
-    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
-
-
-def data_title(config: TrainingConfig | None) -> str:
-    """What people call the data set of a config."""
-    if config is None:
-        return ""
-    title = dict(TrainingConfig.describe()["data"].choices).get(config.data, config.data)
-    if config.data == "folder" and config.folder:
-        return Path(config.folder).name
-    return title.split(" (")[0]
-
-
-def _skill(history: History) -> str:
-    """ "reads 98.7 % of digits it has never seen", of the newest whole epoch, or of the best when it has ended."""
-    shown = history.best if history.stopped is not None else (history.epochs[-1] if history.epochs else None)
-    if shown is None:
-        return ""
-    classes = history.started.classes if history.started else ()
-    digits = set(map(str, range(10))) <= set(classes)
-    verb, what = ("reads", "digits") if digits else ("recognises", "pictures")
-    return f"{verb} {percent(shown.validation_accuracy)} of {what} it has never seen"
-
-
-def _setting(history: History) -> str:
-    started = history.started
-    if started is None:
-        return ""
-    where = "the processor" if started.device == "cpu" else f"{started.why or started.device}"
-    return (
-        f"It learns from {started.train_images:,} pictures and is tested on {started.validation_images:,} others; "
-        f"{started.parameters:,} weights, on {where}."
-    )
-
-
 def _state_words(known: _Known) -> str:
     stopped = known.run.history.stopped
     if known.state == "ended" and stopped is not None:
@@ -1083,7 +973,7 @@ def _tone(known: _Known) -> str:
         return "accent"
     if known.state in ("paused", "interrupted"):
         return "warning"
-    return "danger" if stopped is not None and stopped.reason in _GONE_WRONG else "quiet"
+    return "danger" if stopped is not None and stopped.reason in GONE_WRONG else "quiet"
 
 
 def _new_name(config: TrainingConfig, taken: set[str]) -> str:

@@ -1,0 +1,170 @@
+"""What the curves of a run say, in plain words: where it stands, what to know, how long it will take.
+
+In goes a `History`, out come sentences and numbers; nothing here draws.
+"""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+from engine import History, TrainingConfig
+
+GONE_WRONG = ("nan", "memory", "disk", "error")  # reasons to stop that nobody asked for
+
+
+def what_happens(history: History, state: str, config: TrainingConfig | None, *, asked: str = "") -> tuple[str, str]:
+    """A headline and a remark in plain words about where a run stands.
+
+    `state` is `Run.state`; `asked` is a command that the run has not answered yet.
+    """
+    started, stopped, epochs = history.started, history.stopped, history.epochs
+    now, total = current_epoch(history), started.epochs if started else 0
+    skill = _skill(history)
+    if asked in ("stop", "cancel") and state != "ended":
+        ending = "the best network so far is kept." if asked == "stop" else "nothing will be kept."
+        return "Stopping…", f"The run ends at its next step; {ending}"
+    if state == "preparing":
+        if history.progress is None:
+            return "Starting the training process…", "The first start takes a few seconds."
+        share = history.progress.share
+        done = f" ({share:.0%})" if 0 < share < 1 else ""
+        return f"{history.progress.what.rstrip('.…')}…{done}", "Training begins when the pictures are ready."
+    if state == "interrupted":
+        if started is None:
+            return (
+                "The training process ended before it began to train.",
+                "The details below tell what it said last. Resume starts it once more.",
+            )
+        whole = [epoch.epoch for epoch in epochs if epoch.step >= epoch.epoch * started.steps_per_epoch]
+        go_on = f"goes on after epoch {whole[-1]}, the last whole one." if whole else "starts it from the beginning."
+        return f"The training process ended unexpectedly in epoch {max(1, now)} of {total}.", f"Resume {go_on}"
+    if state == "ended" and stopped is not None:
+        if stopped.reason in GONE_WRONG:
+            return stopped.message, stopped.hint
+        if not skill:
+            return stopped.message, stopped.hint or "There is no network to keep."
+        done = "Finished" if stopped.reason == "finished" else f"Stopped in epoch {max(1, now)} of {total}"
+        return f"{done}: the network {skill}.", diagnosis(history, ended=True) or _setting(history)
+    if state == "paused":
+        return f"Paused in epoch {max(1, now)} of {total}.", "Nothing is lost; Resume goes on where it stands."
+    if started is None or not history.steps:
+        return "The pictures are ready; the first step is next.", _setting(history)
+    left = seconds_left(history)
+    rest = f"; {duration(left)} left" if left is not None else ""
+    if not skill:
+        far = f"{percent(history.steps[-1].accuracy)} of the last ones were read correctly"
+        return f"Epoch 1 of {total}: the first look at {started.train_images:,} pictures; {far}{rest}.", _setting(
+            history
+        )
+    return f"Epoch {now} of {total}: the network {skill}{rest}.", diagnosis(history) or _setting(history)
+
+
+def diagnosis(history: History, *, ended: bool = False) -> str:
+    """The one thing about these curves that a person should know, or ""."""
+    losses = [step.loss for step in history.steps if math.isfinite(step.loss)]
+    epochs, best = history.epochs, history.best
+    if len(losses) >= 60:
+        first, last = sum(losses[:10]) / 10, sum(losses[-20:]) / 20
+        if last > 1.3 * first:
+            return "The loss is rising: a smaller learning rate should help."
+        if last > 0.97 * first:
+            return "The loss is not falling: try a learning rate ten times smaller, or ten times larger."
+    if not epochs or best is None:
+        return ""
+    newest = epochs[-1]
+    if len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
+        return (
+            f"It knows the pictures that it learns from much better ({percent(newest.train_accuracy)}) than new ones "
+            f"({percent(newest.validation_accuracy)}): it overfits. More augmentation or dropout helps."
+        )
+    behind = newest.epoch - best.epoch
+    if behind >= 3 and behind >= 0.2 * newest.epoch:
+        return f"No better since epoch {best.epoch}, whose weights are the ones kept."
+    if ended and behind:
+        return f"Kept are the weights of epoch {best.epoch}, the best."
+    if len(epochs) >= 2 and best is newest:
+        gain = newest.validation_accuracy - epochs[-2].validation_accuracy
+        if gain > 0.002:
+            before = percent(epochs[-2].validation_accuracy)
+            if ended:
+                return f"It was still getting better (up from {before} an epoch earlier): more epochs may help."
+            return f"Still getting better: up from {before} an epoch earlier."
+    return ""
+
+
+def current_epoch(history: History) -> int:
+    """Number of the epoch that is being trained, 0 before the first step."""
+    if not history.steps:
+        return 0
+    return max(1, math.ceil(history.steps[-1].epoch - 1e-6))
+
+
+def share_done(history: History) -> float:
+    """Share of all steps that have been taken."""
+    started = history.started
+    if started is None or not history.steps:
+        return 0.0
+    return min(1.0, history.steps[-1].step / max(1, started.epochs * started.steps_per_epoch))
+
+
+def seconds_left(history: History) -> float | None:
+    """How long the run will go on at its present pace; None while that is not known."""
+    started, steps = history.started, history.steps
+    if started is None or len(steps) < 8:
+        return None
+    # The pace of about one epoch: validation is in it, and a machine that got busy shows soon.
+    newest, older = steps[-1], steps[max(2, len(steps) - 110)]
+    if newest.step <= older.step or newest.time <= older.time:
+        return None
+    pace = (newest.time - older.time) / (newest.step - older.step)
+    return max(0.0, (started.epochs * started.steps_per_epoch - newest.step) * pace)
+
+
+def percent(share: float) -> str:
+    """0.987 → "98.7 %"; with two decimals where they begin to matter."""
+    if not math.isfinite(share):
+        return "–"
+    return f"{100 * share:.{2 if 0.98 <= share < 1 else 1}f}\u00a0%"
+
+
+def duration(seconds: float) -> str:
+    """42 s, 3 min 20 s, 1 h 12 min."""
+    whole = max(0, round(seconds))
+    if whole < 60:
+        return f"{whole}\u00a0s"
+    if whole < 3600:
+        return f"{whole // 60}\u00a0min {whole % 60}\u00a0s" if whole < 600 else f"{round(whole / 60)}\u00a0min"
+    return f"{whole // 3600}\u00a0h {whole % 3600 // 60}\u00a0min"
+
+
+def data_title(config: TrainingConfig | None) -> str:
+    """What people call the data set of a config."""
+    if config is None:
+        return ""
+    title = dict(TrainingConfig.describe()["data"].choices).get(config.data, config.data)
+    if config.data == "folder" and config.folder:
+        return Path(config.folder).name
+    return title.split(" (")[0]
+
+
+def _skill(history: History) -> str:
+    """ "reads 98.7 % of digits it has never seen", of the newest whole epoch, or of the best when it has ended."""
+    shown = history.best if history.stopped is not None else (history.epochs[-1] if history.epochs else None)
+    if shown is None:
+        return ""
+    classes = history.started.classes if history.started else ()
+    digits = set(map(str, range(10))) <= set(classes)
+    verb, what = ("reads", "digits") if digits else ("recognises", "pictures")
+    return f"{verb} {percent(shown.validation_accuracy)} of {what} it has never seen"
+
+
+def _setting(history: History) -> str:
+    started = history.started
+    if started is None:
+        return ""
+    where = "the processor" if started.device == "cpu" else f"{started.why or started.device}"
+    return (
+        f"It learns from {started.train_images:,} pictures and is tested on {started.validation_images:,} others; "
+        f"{started.parameters:,} weights, on {where}."
+    )
