@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import importlib
 import sys
+from pathlib import Path
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -11,10 +13,15 @@ def main(arguments: list[str] | None = None) -> int:
     if arguments:
         from engine.commands import run
 
-        return run(arguments)
+        return run(arguments, demo=_demo)
     from gui.application import show
 
     return show()
+
+
+def _demo(out: Path) -> int:
+    code: int = importlib.import_module("gui.demo").run(out)
+    return code
 
 
 if __name__ == "__main__":

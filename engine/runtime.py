@@ -149,9 +149,9 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> 
     Raises:
         EngineError: the network cannot be built, or the cache cannot be written to.
     """
-    import openvino
     import torch
 
+    openvino = _import_openvino()
     folder = converted_folder(card, digest)
     tapped = _tapped(build())
     side, channels = card.preprocess.size, card.preprocess.channels
@@ -183,6 +183,14 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> 
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def _import_openvino() -> Any:
+    """OpenVINO without the package through which it reports its use over the network, and the thread of that."""
+    sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
+    import openvino
+
+    return openvino
 
 
 def _openvino_version() -> str:
@@ -218,8 +226,7 @@ class _OpenVINONetwork:
     """A converted network, compiled once for each set of outputs that is asked for."""
 
     def __init__(self, card: ModelCard, folder: Path, device: Device, *, interactive: bool) -> None:
-        import openvino
-
+        openvino = _import_openvino()
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         self.device = device
         self.layers = (

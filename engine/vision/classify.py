@@ -18,6 +18,7 @@ from engine import images, runtime, zoo
 from engine.opencv import cv2
 from engine.types import Activations, Box, Classification, Floats, Frame, Image, ModelCard, Region, Result, Timings
 
+_MOST_AT_ONCE = 64  # inputs in one run of the network
 _SURE = 0.6  # least probability of a digit that is searched for in a camera's picture
 _SURE_WITHOUT_REJECT = 0.9  # the same for a network that knows nothing but digits
 
@@ -101,6 +102,22 @@ class Classifier:
             timings=Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered),
         )
 
+    def classify(self, frames: Sequence[Frame]) -> list[tuple[Classification, ...]]:
+        """What is in each of several frames, read together: the classification of each of its regions."""
+        prepared = [self.prepare(frame) for frame in frames]
+        inputs = np.concatenate([each.inputs for each in prepared])
+        parts = [
+            self.probabilities(inputs[start : start + _MOST_AT_ONCE]) for start in range(0, len(inputs), _MOST_AT_ONCE)
+        ]
+        probabilities = np.concatenate([self._no_logits(), *parts])
+        answers: list[tuple[Classification, ...]] = []
+        first = 0
+        for each in prepared:
+            mine = probabilities[first : first + len(each.boxes)]
+            first += len(each.boxes)
+            answers.append(tuple(self.classification(mine[row]) for row in self.choose(each, mine)))
+        return answers
+
     def prepare(self, frame: Frame) -> Prepared:
         """Everything in the frame that may be worth reading, as inputs of the network."""
         kind = self.card.preprocess
@@ -152,7 +169,9 @@ class Classifier:
     # ----------------------------------------------------------------------------------------------- inside
 
     def _rejects(self, probabilities: Floats) -> bool:
-        return self._reject >= 0 and float(probabilities[self._reject]) >= self.card.reject_above
+        if self._reject < 0:
+            return False
+        return bool(probabilities[self._reject] >= self.card.reject_above or probabilities.argmax() == self._reject)
 
     def _plausible(self, prepared: Prepared, probabilities: Floats, rows: list[int]) -> list[int]:
         """What was read in a camera's picture without what is only clutter, from left to right."""

@@ -1,0 +1,443 @@
+"""The command line beside the window: `python main.py VERB …`, on the same engine.
+
+Arguments enter, an exit code leaves: 0 when everything worked, 2 when something a person can act on did not. Errors
+are a sentence and a hint on stderr; with `--json` stdout carries one JSON object a line and nothing else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from engine.errors import Cancelled, EngineError
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from engine.types import Classification, Frame, Image, ModelCard, Result
+    from engine.vision.classify import Classifier
+
+_BATCH = 256  # pictures that are evaluated at a time
+_BINS = 15  # of confidence, for the calibration error (Guo et al. 2017)
+
+
+def run(arguments: list[str], *, demo: Callable[[Path], int] | None = None) -> int:
+    """Do what the arguments say; returns the exit code.
+
+    Args:
+        arguments: a verb and what belongs to it, without the program's name.
+        demo: runs the demonstration into a folder; it needs the window, which the engine does not know.
+    """
+    try:
+        options = _parser().parse_args(arguments)
+        code: int = demo(options.out) if options.verb == "demo" and demo is not None else options.do(options)
+        sys.stdout.flush()
+        return code
+    except Cancelled as error:
+        return _complain(error, code=130)
+    except EngineError as error:
+        return _complain(error)
+    except KeyboardInterrupt:
+        return _complain(Cancelled(), code=130)
+    except BrokenPipeError:  # the reader has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+    except SystemExit as ended:  # argparse after --help
+        return int(ended.code or 0)
+
+
+def _complain(error: EngineError, code: int = 2) -> int:
+    print(error, file=sys.stderr, flush=True)
+    return code
+
+
+class _Parser(argparse.ArgumentParser):
+    def error(self, message: str) -> NoReturn:
+        raise EngineError(f"{message[:1].upper()}{message[1:]}.", f"{self.prog} --help shows what can be asked for.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = _Parser(prog="python main.py", description="ConvScope. Without a verb the window opens.")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="VERB")
+
+    def verb(name: str, help: str, do: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(name, help=help, description=help)
+        added.set_defaults(do=do)
+        return added
+
+    predict = verb("predict", "Say what is on pictures, in folders of pictures (recursive) and in videos.", _predict)
+    predict.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a picture, a folder or a video")
+    predict.add_argument("--model", metavar="NAME", help="a model of the zoo (default: digits)")
+    predict.add_argument(
+        "--min-score",
+        type=_share,
+        default=0.25,
+        metavar="SHARE",
+        help="leave out what is found with less certainty than this, 0 to 1 (default: 0.25); a classification's list "
+        "of classes is always whole",
+    )
+    predict.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    train = verb("train", "Train a network; prints one JSON event a line.", _train)
+    train.add_argument("recipe", type=Path, metavar="RUN.toml", help="the settings of the run")
+    train.add_argument("--out", type=Path, metavar="DIR", help="folder of the run (default: a new one among your runs)")
+    train.add_argument("--resume", action="store_true", help="go on with the run in DIR after its last checkpoint")
+
+    evaluate = verb("evaluate", "Measure a model on pictures whose answers are known.", _evaluate)
+    evaluate.add_argument("--model", metavar="NAME", required=True, help="a model of the zoo")
+    evaluate.add_argument(
+        "--data",
+        type=Path,
+        required=True,
+        metavar="PATH",
+        help="a folder with one sub-folder per class, or with MNIST's kind of IDX files",
+    )
+    evaluate.add_argument("--json", action="store_true", help="print one JSON object")
+
+    models = verb("models", "List the models of the zoo.", _models)
+    models.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    show = verb("demo", "Drive the window by a script and save pictures of each scene.", _no_demo)
+    show.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures and report.json")
+    return parser
+
+
+def _share(text: str) -> float:
+    value = float(text)
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError("must lie between 0 and 1")
+    return value
+
+
+def _no_demo(options: argparse.Namespace) -> int:
+    raise EngineError("The demonstration needs the window.", "Start it with: python main.py demo --out DIR.")
+
+
+def _print_json(values: dict[str, Any]) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+# ----------------------------------------------------------------------------------------------------- predict
+
+
+def _predict(options: argparse.Namespace) -> int:
+    from engine.vision.classify import Classifier
+
+    classifier = Classifier(_card(options.model), interactive=False)
+    failed = False
+    for path in options.paths:
+        try:
+            files = _files(path)
+        except EngineError as error:
+            failed = bool(_complain(error))
+            continue
+        for file in files:
+            try:
+                for result, frame in _read(classifier, file):
+                    _show_prediction(result, file, frame, classifier.card, options)
+            except EngineError as error:
+                failed = bool(_complain(error))
+    return 2 if failed else 0
+
+
+def _card(name: str | None) -> ModelCard:
+    from engine import zoo
+
+    if name is not None:
+        return zoo.model_card(name)
+    cards = zoo.model_cards()
+    return next((card for card in cards if card.name == "digits"), cards[0]) if cards else zoo.model_card("digits")
+
+
+def _files(path: Path) -> list[Path]:
+    from engine.sources import PICTURES, VIDEOS, find_files
+
+    if not path.is_dir():
+        return [path]
+    files = find_files(path, PICTURES | VIDEOS)
+    if not files:
+        raise EngineError(f"There are no pictures or videos in {path}.", "Check the path.")
+    return files
+
+
+def _read(classifier: Classifier, file: Path) -> Iterator[tuple[Result, int | None]]:
+    """The result of a picture, or of each frame of a video with its index."""
+    from engine.sources import VIDEOS, open_source, read_picture
+
+    if file.suffix.lower() not in VIDEOS:
+        yield classifier.predict(_drawing(read_picture(file), file.name)), None
+        return
+    source = open_source(str(file))
+    try:
+        while (frame := source.read()) is not None:
+            yield classifier.predict(frame), frame.index
+    finally:
+        source.close()
+
+
+def _drawing(image: Image, name: str = "") -> Frame:
+    """A whole picture as a frame that a network for drawings takes for a drawing or a scan."""
+    from engine.types import Frame
+
+    return Frame(image, name, 0, 0.0, drawing=True)
+
+
+def _show_prediction(
+    result: Result, file: Path, frame: int | None, card: ModelCard, options: argparse.Namespace
+) -> None:
+    regions = [each for each in result.regions if each.classification.probabilities.max() >= options.min_score]
+    if options.json:
+        values: dict[str, Any] = {"file": str(file), "model": card.name, "task": card.task}
+        if frame is not None:
+            values["frame"] = frame
+        values["classes"] = _classes(result.classification, card)
+        values["rejected"] = result.classification is None or result.classification.rejected
+        if len(regions) > 1:
+            values["text"] = result.text
+            values["regions"] = [
+                {
+                    "xyxy": [round(value, 1) for value in region.box],
+                    "classes": _classes(region.classification, card),
+                    "rejected": region.classification.rejected,
+                }
+                for region in regions
+            ]
+        _print_json(values)
+        return
+    where = str(file) if frame is None else f"{file}, frame {frame}"
+    nothing = card.reject or "nothing found"
+    if result.classification is None or (len(regions) < 2 and result.classification.rejected):
+        answer = nothing
+    elif len(regions) > 1 and card.preprocess.kind == "drawing":
+        each = ", ".join(_percent(region.classification, card) for region in regions)
+        answer = f"{result.text or nothing} ({each})"
+    else:
+        ranked = result.classification.ranked()
+        listed = [entry for entry in ranked if entry[1] >= options.min_score] or ranked[:1]
+        answer = ", ".join(f"{label} {probability:.1%}" for label, probability in listed)
+    print(f"{where}: {answer}", flush=True)
+
+
+def _classes(classification: Classification | None, card: ModelCard) -> list[dict[str, Any]]:
+    """All classes, most probable first; where nothing was found at all, that is certain."""
+    if classification is None:
+        others = [(label, 0.0) for label in card.classes if label != card.reject]
+        ranked = [(card.reject, 1.0), *others] if card.reject else []
+    else:
+        ranked = classification.ranked()
+    return [{"label": label, "probability": round(probability, 6)} for label, probability in ranked]
+
+
+def _percent(classification: Classification, card: ModelCard) -> str:
+    label = card.reject if classification.rejected else classification.label
+    return f"{label} {classification.probabilities.max():.1%}"
+
+
+# ------------------------------------------------------------------------------------------------------- train
+
+
+def _train(options: argparse.Namespace) -> int:
+    from engine.training import program
+
+    arguments = [str(options.recipe)]
+    if options.out is not None:
+        arguments += ["--out", str(options.out)]
+    return program.main(arguments + ["--resume"] * options.resume)
+
+
+# ---------------------------------------------------------------------------------------------------- evaluate
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from engine.vision.classify import Classifier
+
+    card = _card(options.model)
+    pictures = _labelled(options.data, card)
+    measured = evaluate(Classifier(card, interactive=False), pictures)
+    measured = {"model": card.name, "data": str(options.data), **measured}
+    if options.json:
+        _print_json(measured)
+        return 0
+    print(f"{card.name} on {options.data}: {measured['accuracy']:.2%} of {measured['count']} pictures right")
+    print(f"calibration error {measured['ece']:.2%}, rejected {measured['rejected']:.2%}")
+    widest = max(len(label) for label in measured["per_class"])
+    for label, accuracy in measured["per_class"].items():
+        print(f"  {label:<{widest}}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+    return 0
+
+
+def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> dict[str, Any]:
+    """Measure a classifier on pictures with their class numbers, through its own preprocessing.
+
+    A picture is read rightly if its class is the answer and was not rejected; several digits found in it are a wrong
+    answer. `confusion` has a row for each true class and a column for each answer, a rejected one under the card's
+    reject class. `ece` is the expected calibration error over 15 bins (Guo et al. 2017).
+
+    Raises:
+        EngineError: there are no pictures.
+    """
+    import numpy as np
+
+    classes = classifier.card.classes
+    reject = classes.index(classifier.card.reject) if classifier.card.reject else -1
+    confusion = np.zeros((len(classes), len(classes)), np.int64)
+    wrong_split = np.zeros(len(classes), np.int64)  # several digits where there is one, and no class to say so
+    confidences: list[float] = []
+    hits: list[bool] = []
+    rejected = 0
+    for images, truths in _batches(pictures):
+        for truth, answers in zip(truths, classifier.classify([_drawing(image) for image in images]), strict=True):
+            first = answers[0] if answers else None
+            confidences.append(1.0 if first is None else float(first.probabilities.max()))
+            hits.append(reject == truth if first is None else first.best == truth and len(answers) == 1)
+            refused = first is None or first.rejected
+            rejected += refused
+            if refused and reject >= 0:
+                confusion[truth, reject] += 1
+            elif first is not None and len(answers) == 1:
+                confusion[truth, first.best] += 1
+            elif reject >= 0:
+                confusion[truth, reject] += 1
+            else:
+                wrong_split[truth] += 1
+    totals = confusion.sum(axis=1) + wrong_split
+    count = int(totals.sum())
+    if not count:
+        raise EngineError("There are no pictures to evaluate.", "Check the folder.")
+    right = confusion.diagonal()
+    return {
+        "count": count,
+        "accuracy": float(right.sum() / count),
+        "per_class": {
+            label: float(right[i] / totals[i]) if totals[i] else None
+            for i, label in enumerate(classes)
+            if totals[i] or i != reject
+        },
+        "classes": list(classes),
+        "confusion": confusion.tolist(),
+        "ece": _calibration_error(np.array(confidences), np.array(hits)),
+        "rejected": rejected / count,
+    }
+
+
+def _calibration_error(confidences: NDArray[np.float64], hits: NDArray[np.bool_]) -> float:
+    import numpy as np
+
+    bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    gaps = np.bincount(bins, confidences, _BINS) - np.bincount(bins, hits.astype(float), _BINS)
+    return float(np.abs(gaps).sum() / max(1, counts.sum()))
+
+
+def _batches(pictures: Iterator[tuple[Image, int]]) -> Iterator[tuple[list[Image], list[int]]]:
+    images: list[Image] = []
+    truths: list[int] = []
+    for image, truth in pictures:
+        images.append(image)
+        truths.append(truth)
+        if len(images) == _BATCH:
+            yield images, truths
+            images, truths = [], []
+    if images:
+        yield images, truths
+
+
+def _labelled(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
+    """Pictures with the number of their class, from IDX files or from class folders."""
+    if not path.is_dir():
+        raise EngineError(f"There is no folder {path}.", "Name the folder with the pictures or IDX files.")
+    if any(True for place in (path, path / "raw") for _ in place.glob("*-idx3-ubyte*")):
+        return _from_idx(path, card)
+    return _from_folders(path, card)
+
+
+def _from_idx(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
+    from engine.data import read_idx_pair
+    from engine.images import to_rgb
+
+    split = read_idx_pair(path, "t10k") or read_idx_pair(path, "train")
+    if split is None:
+        raise EngineError(
+            f"In {path} the pictures or their labels are missing.",
+            "It needs t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not.",
+        )
+    images, labels = split.images.numpy(), split.labels.numpy()
+    if int(labels.max(initial=0)) >= len(card.classes):
+        raise EngineError(
+            f"These files have more classes than “{card.name}”, which knows {len(card.classes)}.",
+            "Choose another model.",
+        )
+    for image, label in zip(images, labels, strict=True):
+        yield to_rgb(image[0]), int(label)
+
+
+def _from_folders(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
+    from engine.sources import PICTURES, find_files, read_picture
+
+    for part in ("test", "val", "validation"):
+        if (path / part).is_dir() and part not in card.classes:
+            path = path / part
+            break
+    folders = sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
+    if not folders:
+        raise EngineError(f"There are no class folders in {path}.", "It needs one sub-folder per class.")
+    truths: dict[Path, int] = {}
+    for folder in folders:
+        # Pictures of anything else are rightly rejected by a network that can reject.
+        name = folder.name if folder.name in card.classes else card.reject
+        if not name:
+            raise EngineError(
+                f"“{folder.name}” is no class of “{card.name}”.", f"Its classes are: {', '.join(card.classes[:20])}."
+            )
+        truths[folder] = card.classes.index(name)
+    if card.reject and not any(folder.name in card.classes for folder in folders):
+        print(f"No sub-folder is a class of “{card.name}”: all of it should be rejected.", file=sys.stderr)
+    for folder, truth in truths.items():
+        for file in find_files(folder, PICTURES):
+            try:
+                yield read_picture(file), truth
+            except EngineError as error:
+                _complain(error)
+
+
+# ------------------------------------------------------------------------------------------------------ models
+
+
+def _models(options: argparse.Namespace) -> int:
+    from engine import zoo
+
+    cards = zoo.model_cards()
+    for error in zoo.damaged():
+        _complain(error)
+    if not cards and not options.json:
+        print("There are no models yet. Train one: python main.py train RUN.toml")
+    for card in cards:
+        if options.json:
+            _print_json(
+                {
+                    "name": card.name,
+                    "title": card.title,
+                    "task": card.task,
+                    "architecture": card.architecture,
+                    "classes": list(card.classes),
+                    "parameters": card.parameters,
+                    "metrics": dict(card.metrics),
+                    "weights": str(card.weights) if card.weights else None,
+                    "origin": card.origin,
+                    "licence": card.licence,
+                }
+            )
+        else:
+            best = "".join(f"; {name} {_figure(value)}" for name, value in list(card.metrics.items())[:1])
+            print(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}")
+    return 0
+
+
+def _figure(value: float) -> str:
+    return f"{value:.2%}" if 0 < value <= 1 else f"{value:.4g}"
