@@ -84,11 +84,10 @@ DARK = Colours(
 
 _QSS = """
 QToolTip {{ background: {raised}; color: {text}; border: 1px solid {line}; padding: 4px; }}
-QMainWindow::separator {{ background: {window}; width: 8px; height: 8px; }}
+QMainWindow::separator {{ background: {window}; width: 6px; height: 6px; }}
 QMainWindow::separator:hover {{ background: {hover}; }}
-QDockWidget {{ color: {dim}; }}
+QWidget[sheet="true"] {{ background: {base}; }}
 QToolBar {{ background: {window}; border: 0; padding: 4px 8px; spacing: 4px; }}
-QToolBar::separator {{ background: {line}; width: 1px; margin: 8px 8px; }}
 QToolButton {{ border: 1px solid transparent; border-radius: 6px; padding: 4px; color: {text}; }}
 QToolButton:hover {{ background: {hover}; }}
 QToolButton:pressed {{ background: {line}; }}
@@ -100,7 +99,8 @@ QToolButton[popupMode="2"] {{ padding: 4px 12px 4px 8px; background: {raised}; b
 QToolButton[popupMode="2"]:hover {{ background: {hover}; }}
 QToolButton[popupMode="2"]:focus {{ border-color: {accent}; }}
 QToolButton::menu-indicator {{ image: none; width: 0px; }}
-QToolButton[mode="true"] {{ padding: 6px 14px; font-weight: 500; }}
+QToolButton[mode="true"] {{ padding: 5px 12px; font-weight: 500; }}
+QToolButton[small="true"] {{ padding: 2px; }}
 QToolButton[chip="true"] {{ padding: 3px 10px; background: {raised}; border: 1px solid {line}; }}
 QToolButton[chip="true"]:hover {{ background: {hover}; }}
 QToolButton[chip="true"]:checked {{ background: {soft}; border-color: {accent}; color: {accent}; }}
@@ -143,6 +143,12 @@ QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
 QProgressBar {{ background: {track}; border: 0; border-radius: 3px; max-height: 6px; min-height: 6px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
+QSlider::groove:vertical {{ background: {accent}; width: 4px; border-radius: 2px; }}
+QSlider::sub-page:vertical {{ background: {line}; border-radius: 2px; }}
+QSlider::handle:vertical {{
+  background: {base}; border: 2px solid {accent}; width: 10px; height: 10px; margin: 0 -5px; border-radius: 7px;
+}}
+QSlider::handle:vertical:focus {{ background: {accent}; }}
 QSlider::groove:horizontal {{ background: {line}; height: 4px; border-radius: 2px; }}
 QSlider::sub-page:horizontal {{ background: {accent}; border-radius: 2px; }}
 QSlider::sub-page:horizontal:disabled {{ background: {line}; }}

@@ -120,6 +120,42 @@ class Dock(QDockWidget):
         self.closed_by_hand.emit()
 
 
+class DockTitle(QWidget):
+    """The head of a dock: its name, and buttons to tear it off and to hide it. Drag it to move the dock."""
+
+    def __init__(self, dock: QDockWidget) -> None:
+        super().__init__(dock)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_role(self, sheet="true")
+        title = QLabel(dock.windowTitle())
+        set_role(title, role="title")
+        self.float_button = self._button(f"Tear “{dock.windowTitle()}” off, or put it back")
+        self.float_button.clicked.connect(lambda: dock.setFloating(not dock.isFloating()))
+        self.close_button = self._button(f"Hide “{dock.windowTitle()}” (View brings it back)")
+        self.close_button.clicked.connect(dock.close)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(16, 6, 8, 2)
+        layout.setSpacing(4)
+        layout.addWidget(title, 1)
+        layout.addWidget(self.float_button)
+        layout.addWidget(self.close_button)
+        self.recolour()
+
+    def recolour(self) -> None:
+        self.float_button.setIcon(theme.icon("float"))
+        self.close_button.setIcon(theme.icon("close"))
+
+    @staticmethod
+    def _button(tip: str) -> QToolButton:
+        button = QToolButton()
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setIconSize(QSize(16, 16))
+        button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
+        set_role(button, small="true")
+        return button
+
+
 class NetworkChoice(QComboBox):
     """The zoo as a list; says when it is about to be opened. Signals: `opening()`, `picked(str)`."""
 
@@ -160,34 +196,32 @@ class NetworkChoice(QComboBox):
 
 
 class DrawStage(QWidget):
-    """The paper with its tools above it."""
+    """The paper between its tools: left what draws, right what goes in and out."""
 
-    def __init__(self, canvas: Canvas, actions: list[QAction | None], parent: QWidget | None = None) -> None:
+    def __init__(
+        self, canvas: Canvas, drawing: list[QAction], exchange: list[QAction], parent: QWidget | None = None
+    ) -> None:
         super().__init__(parent)
-        tools = QToolBar()
-        tools.setIconSize(QSize(20, 20))
-        self.width_slider = QSlider(Qt.Orientation.Horizontal)
+        self.width_slider = QSlider(Qt.Orientation.Vertical)
         self.width_slider.setRange(*PEN_WIDTHS)
         self.width_slider.setValue(canvas.pen_width)
-        self.width_slider.setFixedWidth(120)
+        self.width_slider.setFixedSize(32, 96)
         self.width_slider.setToolTip("Width of pen and eraser ([ and ], or Ctrl and the wheel)")
         self.width_slider.setAccessibleName("Pen width")
         self.width_slider.valueChanged.connect(canvas.set_pen_width)
         canvas.width_changed.connect(self.width_slider.setValue)
-        for number, action in enumerate(actions):
-            if action is None:
-                tools.addSeparator()
-            else:
-                tools.addAction(action)
-            if number == 1:
-                tools.addWidget(_spacer(8))
-                tools.addWidget(self.width_slider)
-                tools.addWidget(_spacer(8))
-        layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 0, 0)
+        left, right = _tools("Drawing", drawing[:2]), _tools("Pictures", exchange)
+        left.addWidget(_spacer(4))
+        left.addWidget(self.width_slider)
+        left.addWidget(_spacer(4))
+        left.addActions(drawing[2:])
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(4, 4, 4, 4)
         layout.setSpacing(0)
-        layout.addWidget(tools)
+        layout.addWidget(left, 0, Qt.AlignmentFlag.AlignTop)
         layout.addWidget(canvas, 1)
+        layout.addWidget(right, 0, Qt.AlignmentFlag.AlignTop)
+        self.setFocusProxy(canvas)
 
 
 class MainWindow(QMainWindow):
@@ -226,19 +260,8 @@ class MainWindow(QMainWindow):
         self._build_actions()
         self.draw = DrawStage(
             self.canvas,
-            [
-                self.pen_action,
-                self.eraser_action,
-                None,
-                self.undo_action,
-                self.redo_action,
-                self.clear_action,
-                None,
-                self.open_action,
-                self.save_action,
-                self.copy_action,
-                self.paste_action,
-            ],
+            [self.pen_action, self.eraser_action, self.undo_action, self.redo_action, self.clear_action],
+            [self.open_action, self.save_action, self.copy_action, self.paste_action],
         )
         self._stack = QStackedWidget()
         self.setCentralWidget(self._stack)
@@ -437,8 +460,9 @@ class MainWindow(QMainWindow):
             self._pace.setText("")
             return
         work = self._timings.total - self._timings.waiting
-        unit = "fps" if self.mode == "live" else "readings a second"
-        self._pace.setText(f"{len(self._read_times)} {unit} · {work * 1000:.1f} ms")
+        count = len(self._read_times)
+        unit = "fps" if self.mode == "live" else f"reading{'s' if count != 1 else ''} a second"
+        self._pace.setText(f"{count} {unit} · {work * 1000:.1f} ms each")
 
     # files ----------------------------------------------------------------------------------------------------------
 
@@ -605,11 +629,14 @@ class MainWindow(QMainWindow):
     def _build_docks(self) -> None:
         self._docks: dict[str, Dock] = {}
         self._dock_actions: dict[str, QAction] = {}
+        self._titles: list[DockTitle] = []
         for panel in PANELS:
             dock = Dock(panel.title, self)
             dock.setObjectName(panel.name)
             dock.setWidget(panel.widget(self))
-            dock.setToolTip("")
+            title = DockTitle(dock)
+            dock.setTitleBarWidget(title)
+            self._titles.append(title)
             self.addDockWidget(panel.area, dock)
             self._docks[panel.name] = dock
             action = dock.toggleViewAction()
@@ -825,6 +852,8 @@ class MainWindow(QMainWindow):
         for action, name in self._icons:
             action.setIcon(theme.icon(name))
         self._work_cancel.setIcon(theme.icon("close"))
+        for title in self._titles:
+            title.recolour()
 
     def _dock_wanted(self, mode: Mode, dock: str) -> bool:
         return self.settings.flag(f"docks/{mode.name}-{dock}", dock in mode.docks)
@@ -914,37 +943,31 @@ class ShortcutList(QDialog):
         self.setWindowTitle("Keyboard shortcuts")
         content = QWidget()
         columns = QHBoxLayout(content)
-        columns.setContentsMargins(0, 0, 0, 0)
-        columns.setSpacing(40)
+        columns.setContentsMargins(0, 0, 12, 0)
+        columns.setSpacing(48)
         shown = [(title, [a for a in actions if not a.shortcut().isEmpty()]) for title, actions in sections]
         shown = [(title, actions) for title, actions in shown if actions]
         total = sum(len(actions) + 2 for _, actions in shown)
-        column, filled = QVBoxLayout(), 0
-        columns.addLayout(column)
+        filled = 0
+        grid = self._column(columns)
         for title, actions in shown:
-            if filled and filled + len(actions) / 2 > total / 2 and columns.count() == 1:
-                column.addStretch(1)
-                column, filled = QVBoxLayout(), 0
-                columns.addLayout(column)
+            if columns.count() == 1 and filled + len(actions) / 2 > total / 2:
+                grid = self._column(columns)
+            filled += len(actions) + 2
+            row = grid.rowCount()
             heading = QLabel(title)
             heading.setFont(scaled_font(heading, 1.1, bold=True))
-            column.addWidget(heading)
-            grid = QGridLayout()
-            grid.setHorizontalSpacing(24)
-            grid.setVerticalSpacing(4)
-            grid.setContentsMargins(0, 0, 0, 12)
-            grid.setColumnStretch(0, 1)
-            for row, action in enumerate(actions):
-                name = QLabel(action.text().replace("&", "").rstrip("…"))
+            if row > 1:
+                grid.setRowMinimumHeight(row, 12)
+                row += 1
+            grid.addWidget(heading, row, 0, 1, 2)
+            for number, action in enumerate(actions, row + 1):
                 keys = QLabel(
                     " or ".join(key.toString(QKeySequence.SequenceFormat.NativeText) for key in action.shortcuts())
                 )
                 set_role(keys, role="dim")
-                grid.addWidget(name, row, 0)
-                grid.addWidget(keys, row, 1, Qt.AlignmentFlag.AlignRight)
-            column.addLayout(grid)
-            filled += len(actions) + 2
-        column.addStretch(1)
+                grid.addWidget(QLabel(action.text().replace("&", "").rstrip("…")), number, 0)
+                grid.addWidget(keys, number, 1, Qt.AlignmentFlag.AlignRight)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -958,6 +981,18 @@ class ShortcutList(QDialog):
         hint = content.sizeHint()
         room = parent.screen().availableGeometry()
         self.resize(min(hint.width() + 64, room.width() - 80), min(hint.height() + 96, room.height() - 80))
+
+    @staticmethod
+    def _column(columns: QHBoxLayout) -> QGridLayout:
+        column = QVBoxLayout()
+        grid = QGridLayout()
+        grid.setHorizontalSpacing(32)
+        grid.setVerticalSpacing(4)
+        grid.setColumnStretch(0, 1)
+        column.addLayout(grid)
+        column.addStretch(1)
+        columns.addLayout(column, 1)
+        return grid
 
 
 def labels_of(result: Result) -> tuple[Label, ...]:
@@ -979,9 +1014,18 @@ def describe(card: ModelCard) -> str:
     return " · ".join([*parts, origin.get(card.origin, "not trained")])
 
 
+def _tools(title: str, actions: list[QAction]) -> QToolBar:
+    """A column of tools."""
+    bar = QToolBar(title)
+    bar.setOrientation(Qt.Orientation.Vertical)
+    bar.setIconSize(QSize(20, 20))
+    bar.addActions(actions)
+    return bar
+
+
 def _spacer(width: int) -> QWidget:
     spacer = QWidget()
-    spacer.setFixedWidth(width)
+    spacer.setFixedSize(width, width)
     return spacer
 
 

@@ -154,7 +154,8 @@ class ClassBars(QWidget):
         track, quiet, accent = theme.colour("track"), theme.colour("quiet"), theme.colour("accent")
         text, dim = theme.colour("text"), theme.colour("dim")
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
-        label_side = right if self._label_width < 40 else _LEFT
+        short = all(len(label) < 3 for number, label in enumerate(self._labels) if number != self._reject)
+        label_side = right if short else _LEFT
         bold = scaled_font(self, 1.0, bold=True)
         plain = self.font()
         for row, (label, share) in enumerate(zip(self._labels, self._shares, strict=True)):
@@ -346,6 +347,8 @@ class AnswerPanel(QWidget):
         scroll.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         content.setAutoFillBackground(False)
         scroll.viewport().setAutoFillBackground(False)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_role(self, sheet="true")
         outer = QHBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)

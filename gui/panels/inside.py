@@ -163,10 +163,10 @@ class LayerStrip(QWidget):
         x = 0
         for layer in layers:
             title, shape = layer.title, shape_text(layer.shape)
-            width = round(max(bold.horizontalAdvance(title), plain.horizontalAdvance(shape))) + 20
+            width = round(max(bold.horizontalAdvance(title), plain.horizontalAdvance(shape))) + 16
             self._chips.append(Chip(layer, title, shape, QRect(x, 0, width, self.HEIGHT)))
-            x += width + 16
-        self.setFixedWidth(max(1, x - 16))
+            x += width + 14
+        self.setFixedWidth(max(1, x - 14))
         self.update()
 
     def choose(self, number: int) -> None:
@@ -199,7 +199,7 @@ class LayerStrip(QWidget):
             painter.setPen(theme.colour("dim"))
             painter.drawText(top.translated(0, half - 3), Qt.AlignmentFlag.AlignCenter, chip.shape)
             if number + 1 < len(self._chips):
-                x, y = place.right() + 5, place.center().y()
+                x, y = place.right() + 5.5, place.center().y()
                 painter.setPen(QPen(theme.colour("quiet"), 1.4))
                 painter.drawPolyline([QPointF(x, y - 4), QPointF(x + 4, y), QPointF(x, y + 4)])
         painter.end()
@@ -391,7 +391,7 @@ class Legend(QWidget):
         self._lut: NDArray[np.uint8] | None = None
         self._image = QImage()
         self._ends = ("", "")
-        self.setFixedSize(250, 22)
+        self.setFixedSize(270, 22)
         self.setAccessibleName("Colour scale")
 
     def set(self, lut: NDArray[np.uint8], ends: tuple[str, str]) -> None:
@@ -414,13 +414,12 @@ class Legend(QWidget):
             return
         painter = QPainter(self)
         painter.setPen(theme.colour("dim"))
-        painter.drawText(
-            QRectF(0, 0, 70, 22), Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter, self._ends[0]
-        )
-        painter.drawImage(QRectF(78, 6, 94, 10), self._image)
-        painter.drawText(
-            QRectF(180, 0, 70, 22), Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, self._ends[1]
-        )
+        metrics = painter.fontMetrics()
+        middle = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
+        right = self.width() - metrics.horizontalAdvance(self._ends[1]) - 8
+        painter.drawText(QRectF(self.rect()), middle, self._ends[1])
+        painter.drawImage(QRectF(right - 96, 6, 96, 10), self._image)
+        painter.drawText(QRectF(0, 0, right - 104, 22), middle, self._ends[0])
         painter.end()
 
 
@@ -456,6 +455,8 @@ class InsidePanel(QWidget):
         self.strip = LayerStrip()
         self.strip.chosen.connect(self.show_layer)
         self._scroll = Strip(self.strip)
+        self._earlier: QToolButton
+        self._later: QToolButton
         self.scale = QComboBox()
         for value, title, tip in SCALES:
             self.scale.addItem(title, value)
@@ -466,11 +467,13 @@ class InsidePanel(QWidget):
         scale_label = QLabel("Scale")
         set_role(scale_label, role="dim")
         scale_label.setBuddy(self.scale)
+        self._earlier = self._arrow("Earlier layers", -1)
+        self._later = self._arrow("Later layers", 1)
         top = QHBoxLayout()
-        top.setSpacing(8)
+        top.setSpacing(4)
+        top.addWidget(self._earlier)
         top.addWidget(self._scroll, 1)
-        top.addWidget(scale_label)
-        top.addWidget(self.scale)
+        top.addWidget(self._later)
         self._empty = QLabel()
         self._empty.setAlignment(Qt.AlignmentFlag.AlignCenter)
         self._empty.setWordWrap(True)
@@ -487,9 +490,14 @@ class InsidePanel(QWidget):
         foot.setSpacing(8)
         foot.addWidget(self._readout, 1)
         foot.addWidget(self.legend)
+        foot.addSpacing(8)
+        foot.addWidget(scale_label)
+        foot.addWidget(self.scale)
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(12, 4, 12, 4)
-        layout.setSpacing(6)
+        layout.setContentsMargins(16, 4, 16, 8)
+        layout.setSpacing(8)
+        self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
+        set_role(self, sheet="true")
         layout.addLayout(top)
         layout.addLayout(self._pages, 1)
         layout.addLayout(foot)
@@ -505,6 +513,7 @@ class InsidePanel(QWidget):
             self._action("Map above", "Up", lambda: self.select(self._selected - self._columns())),
         ]
         theme.changed.connect(self._recolour)
+        self._recolour()
 
     # what one may ask of it -----------------------------------------------------------------------------------------
 
@@ -560,6 +569,7 @@ class InsidePanel(QWidget):
         self._kernels.clear()
         self._reach = 0.0
         self.strip.set_layers(state.card.layers)
+        self._enable_arrows()
         names = [layer.name for layer in state.card.layers]
         first = next((i for i, layer in enumerate(state.card.layers) if layer.shape[1] > 1), 0)
         self._layer = names.index(before) if before in names else min(first, len(names) - 1)
@@ -642,6 +652,29 @@ class InsidePanel(QWidget):
         self.addAction(action)
         return action
 
+    def _arrow(self, tip: str, way: int) -> QToolButton:
+        button = QToolButton()
+        button.setArrowType(Qt.ArrowType.NoArrow)
+        button.setToolTip(tip)
+        button.setAccessibleName(tip)
+        button.setFocusPolicy(Qt.FocusPolicy.NoFocus)
+        button.setAutoRepeat(True)
+        button.setFixedHeight(LayerStrip.HEIGHT)
+        bar = self._scroll.horizontalScrollBar()
+        button.clicked.connect(lambda: bar.setValue(bar.value() + way * 160))
+        bar.valueChanged.connect(lambda _: self._enable_arrows())
+        bar.rangeChanged.connect(lambda *_: self._enable_arrows())
+        button.hide()
+        return button
+
+    def _enable_arrows(self) -> None:
+        bar = self._scroll.horizontalScrollBar()
+        needed = self.strip.width() > self.width() - 32
+        self._earlier.setVisible(needed)
+        self._later.setVisible(needed)
+        self._earlier.setEnabled(bar.value() > bar.minimum())
+        self._later.setEnabled(bar.value() < bar.maximum())
+
     def _make_views(self) -> None:
         """The pyqtgraph part, with the first network."""
         if self.maps is not None:
@@ -705,7 +738,7 @@ class InsidePanel(QWidget):
         shown = maps[self._selected : self._selected + 1] if self._enlarged else maps
         if scale == "map" and maps.shape[1:] != (1, 1):
             high = np.abs(shown).max(axis=(1, 2), keepdims=True)
-            ends = ("−max" if signed else "0", "max of each map")
+            ends = ("−max" if signed else "0", "max of the map")
             if self._enlarged:
                 ends = _ends(float(high.max()), signed=signed)
         else:
@@ -741,7 +774,7 @@ class InsidePanel(QWidget):
         self._title.setText(f"{layer.title} · {self._unit_name(self._selected)} of {len(maps)}")
         lines = [what_it_does(layer)]
         if one.size > 1:
-            lines.append(f"Smallest {one.min():.2f}, largest {one.max():.2f}, mean {one.mean():.2f}")
+            lines.append(f"From {number_text(one.min())} to {number_text(one.max())}, mean {number_text(one.mean())}")
         else:
             lines.append(f"Its value: {float(one[0, 0]):.3f}")
         weights = self._kernels.get(layer.name)
@@ -823,11 +856,17 @@ class InsidePanel(QWidget):
             self.maps.recolour()
             self.kernel.recolour()
             self.back.setIcon(theme.icon("back"))
+        self._earlier.setIcon(theme.icon("left"))
+        self._later.setIcon(theme.icon("right"))
         self.update()
 
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         QTimer.singleShot(0, self, self.watch_changed.emit)
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._enable_arrows()
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
@@ -838,6 +877,11 @@ def shape_text(shape: tuple[int, int, int]) -> str:
     """26 × 26 × 32: height, width, number of maps; or how many units."""
     count, height, width = shape
     return f"{count} units" if height == width == 1 else f"{height} × {width} × {count}"
+
+
+def number_text(value: float) -> str:
+    """Two decimals and a real minus sign."""
+    return f"{float(value):.2f}".replace("-", "−")
 
 
 def what_it_does(layer: Layer) -> str:

@@ -9,6 +9,7 @@ from PySide6.QtGui import QPainter, QPen
 from PySide6.QtWidgets import (
     QFormLayout,
     QFrame,
+    QGridLayout,
     QHBoxLayout,
     QLabel,
     QListWidget,
@@ -137,16 +138,29 @@ class ModelsPanel(QWidget):
         self._facts.setLabelAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop)
         self._facts.setHorizontalSpacing(24)
         self._facts.setVerticalSpacing(8)
+        self._measured, self._about = QLabel("Measured"), QLabel("About it")
+        for heading in (self._measured, self._about):
+            heading.setFont(scaled_font(heading, 1.1, bold=True))
+        self._metrics = QGridLayout()
+        self._metrics.setHorizontalSpacing(24)
+        self._metrics.setVerticalSpacing(6)
+        self._metrics.setColumnStretch(1, 1)
+        self._metrics.setColumnStretch(3, 1)
         card = QFrame()
         set_role(card, card=True)
         inner = QVBoxLayout(card)
         inner.setContentsMargins(24, 20, 24, 20)
         inner.setSpacing(12)
         inner.addWidget(self._title)
-        inner.addWidget(self._notes)
         inner.addLayout(buttons)
-        inner.addSpacing(8)
+        inner.addSpacing(4)
         inner.addLayout(self._facts)
+        inner.addSpacing(8)
+        inner.addWidget(self._measured)
+        inner.addLayout(self._metrics)
+        inner.addSpacing(8)
+        inner.addWidget(self._about)
+        inner.addWidget(self._notes)
         inner.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -157,8 +171,8 @@ class ModelsPanel(QWidget):
         layout = QHBoxLayout(self)
         layout.setContentsMargins(16, 12, 16, 12)
         layout.setSpacing(16)
-        layout.addLayout(left, 2)
-        layout.addWidget(scroll, 3)
+        layout.addLayout(left, 4)
+        layout.addWidget(scroll, 7)
         self.setFocusProxy(self.list)
         self._show()
 
@@ -207,7 +221,14 @@ class ModelsPanel(QWidget):
     def _show(self) -> None:
         while self._facts.rowCount():
             self._facts.removeRow(0)
+        while (old := self._metrics.takeAt(0)) is not None:
+            widget = old.widget()
+            if widget is not None:
+                widget.hide()
+                widget.deleteLater()
         card = self.chosen
+        self._measured.setVisible(card is not None and bool(card.metrics))
+        self._about.setVisible(card is not None and bool(card.notes))
         self.use_button.setVisible(card is not None)
         self.delete_button.setVisible(card is not None and card.origin == "trained")
         if card is None:
@@ -215,7 +236,7 @@ class ModelsPanel(QWidget):
             self._notes.setText("Train one: it takes a minute and needs no download.")
             return
         self._title.setText(card.title)
-        self._notes.setText(card.notes)
+        self._notes.setText(unwrapped(card.notes))
         self._notes.setVisible(bool(card.notes))
         runs = card.name == self._running
         self.use_button.setEnabled(not runs)
@@ -226,13 +247,19 @@ class ModelsPanel(QWidget):
             text.setWordWrap(True)
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             self._facts.addRow(title, text)
+        half = (len(card.metrics) + 1) // 2 if len(card.metrics) > 4 else len(card.metrics)
+        for number, (name, share) in enumerate(card.metrics.items()):
+            row, column = (number, 0) if number < half else (number - half, 2)
+            text, figure = QLabel(name), QLabel(f"{share * 100:.2f} %" if 0 <= share <= 1 else f"{share:g}")
+            text.setWordWrap(True)
+            set_role(text, role="dim")
+            self._metrics.addWidget(text, row, column)
+            self._metrics.addWidget(figure, row, column + 1, Qt.AlignmentFlag.AlignTop)
 
 
 def facts(card: ModelCard) -> list[tuple[str, str]]:
     """What is known of a network, as (what, value) in plain words."""
     found: list[tuple[str, str]] = []
-    for name, value in card.metrics.items():
-        found.append((name, f"{value * 100:.2f} %" if 0 <= value <= 1 else f"{value:g}"))
     kind = card.preprocess
     if kind.kind == "drawing":
         reads = f"drawings, centred, {kind.size} × {kind.size} pixels"
@@ -254,6 +281,18 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
     if card.licence:
         found.append(("Licence", card.licence))
     return found
+
+
+def unwrapped(text: str) -> str:
+    """A text whose lines were broken for a file, as paragraphs: a line that ends no sentence goes on in the next."""
+    paragraphs: list[str] = []
+    for line in text.splitlines():
+        goes_on = paragraphs and paragraphs[-1] and paragraphs[-1][-1] not in ".:;!?"
+        if goes_on and line.strip():
+            paragraphs[-1] += f" {line.strip()}"
+        else:
+            paragraphs.append(line.strip())
+    return "\n".join(paragraphs)
 
 
 def _line(card: ModelCard) -> str:
