@@ -158,6 +158,8 @@ def _card(name: str | None) -> ModelCard:
 def _files(path: Path) -> list[Path]:
     from engine.sources import PICTURES, VIDEOS, find_files
 
+    if not path.exists():
+        raise EngineError(f"There is no file or folder {path}.", "Check the path.")
     if not path.is_dir():
         return [path]
     files = find_files(path, PICTURES | VIDEOS)
@@ -277,7 +279,8 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
 
     A picture is read rightly if its class is the answer and was not rejected; several digits found in it are a wrong
     answer. `confusion` has a row for each true class and a column for each answer, a rejected one under the card's
-    reject class. `ece` is the expected calibration error over 15 bins (Guo et al. 2017).
+    reject class; what was read as several digits of which the first is right has no column. `ece` is the expected
+    calibration error over 15 bins (Guo et al. 2017).
 
     Raises:
         EngineError: there are no pictures.
@@ -287,7 +290,7 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
     classes = classifier.card.classes
     reject = classes.index(classifier.card.reject) if classifier.card.reject else -1
     confusion = np.zeros((len(classes), len(classes)), np.int64)
-    wrong_split = np.zeros(len(classes), np.int64)  # several digits where there is one, and no class to say so
+    split = np.zeros(len(classes), np.int64)  # rightly begun, but read as several digits; or nothing found
     confidences: list[float] = []
     hits: list[bool] = []
     rejected = 0
@@ -300,13 +303,11 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
             rejected += refused
             if refused and reject >= 0:
                 confusion[truth, reject] += 1
-            elif first is not None and len(answers) == 1:
+            elif first is not None and (len(answers) == 1 or first.best != truth):
                 confusion[truth, first.best] += 1
-            elif reject >= 0:
-                confusion[truth, reject] += 1
             else:
-                wrong_split[truth] += 1
-    totals = confusion.sum(axis=1) + wrong_split
+                split[truth] += 1
+    totals = confusion.sum(axis=1) + split
     count = int(totals.sum())
     if not count:
         raise EngineError("There are no pictures to evaluate.", "Check the folder.")

@@ -19,7 +19,7 @@ from engine.opencv import cv2
 from engine.types import Activations, Box, Classification, Floats, Frame, Image, ModelCard, Region, Result, Timings
 
 _MOST_AT_ONCE = 64  # inputs in one run of the network
-_SURE = 0.6  # least probability of a digit that is searched for in a camera's picture
+_SURE = 0.8  # least probability of a digit that is searched for in a camera's picture
 _SURE_WITHOUT_REJECT = 0.9  # the same for a network that knows nothing but digits
 
 
@@ -188,7 +188,7 @@ class Classifier:
             if not bar[row]:
                 likely = high[row] >= 0.3 * tallest
             else:
-                near = not clear or np.abs(centre[clear] - centre[row]).max(axis=1).min() < 2 * tallest
+                near = not clear or np.abs(centre[clear] - centre[row]).max(axis=1).min() < 3 * tallest
                 likely = near and high[row] >= max(0.12 * prepared.searched, 0.5 * tallest)
             if likely:
                 kept.append(row)
