@@ -112,8 +112,7 @@ class Points:
     @property
     def best(self) -> int:
         """Row of the epoch whose weights are kept, or -1."""
-        kept = [row for row, epoch in enumerate(self._epochs) if epoch.best]
-        return kept[-1] if kept else -1
+        return next((row for row in reversed(range(len(self._epochs))) if self._epochs[row].best), -1)
 
 
 class Smoothed:
@@ -404,13 +403,14 @@ class CurvesView(QWidget):
                 smooth.update(raw, mine)
             plot.raw.setData(x, raw)
             plot.smooth.setData(x, smooth.values)
-            plot.validation.setData(ex, points.epochs(f"validation_{name}"))
+            plot.validation.setData(ex, points.epochs(f"validation_{name}"), symbol=_symbol(ex))
             kept = slice(best, best + 1) if best >= 0 else slice(0)
             plot.mark_best(ex[kept], points.epochs(f"validation_{name}")[kept])
             if theirs >= 0:
                 self._other_smooth[name].update(other.steps(name), theirs)
             plot.other.setData(other.steps(self._x), self._other_smooth[name].values)
-            plot.other_validation.setData(other.epochs(self._x), other.epochs(f"validation_{name}"))
+            older = other.epochs(self._x)
+            plot.other_validation.setData(older, other.epochs(f"validation_{name}"), symbol=_symbol(older))
         self.rate.smooth.setData(x, points.steps("learning_rate"))
         self.rate.other.setData(other.steps(self._x), other.steps("learning_rate"))
         if self._following:
@@ -432,6 +432,7 @@ class CurvesView(QWidget):
         loss = [self._smooth["loss"].values, self.points.epochs("validation_loss")]
         loss += [self._other_smooth["loss"].values[: len(self.other)], self.other.epochs("validation_loss")]
         raw = self.points.steps("loss")
+        raw = raw[:: max(1, len(raw) // 4000)]
         known = raw[np.isfinite(raw)]
         if len(known):
             loss.append(np.quantile(known, [0.005, 0.995]))  # one wild batch must not flatten the curve
@@ -643,17 +644,18 @@ class _Plot(QWidget):
         self.legend.restyle(training if not self.small else grey, validation, grey, theme.colour("text"))
 
     def _symbols(self, curve: Any, colour: QColor, size: int) -> None:
-        curve.setSymbol("o")
         curve.setSymbolSize(size)
         curve.setSymbolBrush(colour)
         curve.setSymbolPen(None)
 
     def _curve(self, layer: int) -> Any:
         curve = pg.PlotDataItem(connect="finite", antialias=True)
-        curve.setDownsampling(auto=True, method="peak")
-        curve.setClipToView(True)
         curve.setZValue(layer)
         self.item.addItem(curve)
+        # After addItem, which puts the plot's own settings in the place of these.
+        curve.opts["autoDownsampleFactor"] = 2.0
+        curve.setDownsampling(auto=True, method="peak")
+        curve.setClipToView(True)
         return curve
 
 
@@ -790,6 +792,11 @@ class _Key(QWidget):
 def curve_colours() -> tuple[QColor, QColor]:
     """Training and validation, of the Okabe–Ito colours, as light or dark as the ground asks for."""
     return (QColor("#56b4e9"), QColor("#e69f00")) if theme.dark else (QColor("#0072b2"), QColor("#d55e00"))
+
+
+def _symbol(epochs: Array) -> str | None:
+    """A dot for every epoch, unless they would lie on top of each other."""
+    return "o" if len(epochs) <= 200 else None
 
 
 def _nearest(column: Array, x: float | None) -> int:
