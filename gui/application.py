@@ -6,7 +6,7 @@ import logging
 import sys
 import types
 
-from PySide6.QtCore import QEvent, QObject, Qt, QTimer
+from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
@@ -31,21 +31,6 @@ def application() -> QApplication:
     return app
 
 
-class FirstPaint(QObject):
-    """Begins the engine once the window has been painted, so that nothing heavy delays it."""
-
-    def __init__(self, window: MainWindow) -> None:
-        super().__init__(window)
-        self._window = window
-        window.canvas.installEventFilter(self)
-
-    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
-        if event.type() == QEvent.Type.Paint:
-            watched.removeEventFilter(self)
-            QTimer.singleShot(0, self._window, self._window.begin)
-        return False
-
-
 def report_everything(window: MainWindow) -> None:
     """Send what nobody caught, in any thread, down the one road for errors."""
 
@@ -65,6 +50,5 @@ def show() -> int:
     app = application()
     window = MainWindow()
     report_everything(window)
-    FirstPaint(window)
     window.show()
     return app.exec()

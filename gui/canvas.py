@@ -394,7 +394,7 @@ class Canvas(QWidget):
         box = self._to_screen(label.box)
         height = round(QFontMetricsF(self._label_font()).height()) + 8
         width = round(QFontMetricsF(self._label_font()).horizontalAdvance(label.text)) + 16
-        return box.adjusted(-8, -height - 8, max(8, width - box.width()), 8)
+        return box.adjusted(-8, -height - 8, width + 8, 8)
 
     def _label_font(self) -> QFont:
         return scaled_font(self, 1.1, bold=True)
@@ -499,8 +499,8 @@ class Canvas(QWidget):
         metrics = QFontMetricsF(font)
         chip = QRectF(0, 0, metrics.horizontalAdvance(label.text) + 12, metrics.height() + 2)
         chip.moveBottomLeft(box.topLeft() + QPointF(0, -2))
-        if chip.top() < self._paper.top() + 1:
-            chip.moveTopLeft(box.topLeft() + QPointF(2, 2))
+        if chip.top() < self._paper.top() + 1:  # no room above: beside it
+            chip.moveTopLeft(box.topRight() + QPointF(3, 0))
         chip.moveLeft(min(chip.left(), self._paper.right() - chip.width()))
         painter.setPen(Qt.PenStyle.NoPen)
         colour.setAlpha(225)

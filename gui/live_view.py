@@ -92,8 +92,9 @@ class LivePicture(QWidget):
 
     def show_frame(self, frame: Frame, result: Result | None) -> None:
         height, width = frame.image.shape[:2]
-        self._frame = frame  # keeps the pixels alive that the QImage looks at
-        self._image = QImage(frame.image.data, width, height, frame.image.strides[0], QImage.Format.Format_RGB888)
+        self._frame = frame
+        pixels = QImage(frame.image.data, width, height, frame.image.strides[0], QImage.Format.Format_RGB888)
+        self._image = pixels.convertToFormat(QImage.Format.Format_RGB32)  # what Qt scales fastest
         self._result = result
         self.update()
 
@@ -125,7 +126,7 @@ class LivePicture(QWidget):
 
     def snapshot(self) -> QImage:
         """The picture in its own size with everything that is drawn over it."""
-        image = self._image.convertToFormat(QImage.Format.Format_RGB32)
+        image = self._image.copy()
         if not image.isNull():
             painter = QPainter(image)
             painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -155,29 +156,26 @@ class LivePicture(QWidget):
             return
         width = frame.image.shape[1]
         scale = place.width() / width
-        digits = any(region.box[2] - region.box[0] < width for region in result.regions) or bool(result.text)
-        for region in result.regions if digits else ():
-            x0, y0, x1, y1 = region.box
-            box = QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
-            sure = not region.classification.rejected
-            paint_box(painter, box.adjusted(-3, -3, 3, 3), region.classification.label if sure else "", sure=sure)
         headline = _headline(result)
-        if headline:
+        if headline:  # below what follows, in the corner where it hides least
             font = scaled_font(self, 1.5, bold=True)
             painter.setFont(font)
             metrics = QFontMetricsF(font)
-            corner = (
-                place.topLeft() if place.x() > 0 and place.y() > 0 else QPointF(max(0, place.x()), max(0, place.y()))
-            )
-            chip = QRectF(
-                corner + QPointF(12, 12),
-                QPointF(corner.x() + 32 + metrics.horizontalAdvance(headline), corner.y() + 46),
-            )
+            seen = place.intersected(QRectF(self.rect())) if painter.device() is self else place
+            chip = QRectF(0, 0, metrics.horizontalAdvance(headline) + 24, metrics.height() + 8)
+            chip.moveBottomLeft(seen.bottomLeft() + QPointF(12, -12))
             painter.setPen(Qt.PenStyle.NoPen)
             painter.setBrush(QColor(16, 18, 22, 190))
             painter.drawRoundedRect(chip, 6, 6)
             painter.setPen(Qt.GlobalColor.white)
             painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, headline)
+        painter.setFont(scaled_font(self, 1.0, bold=True))
+        parts = any(region.box[2] - region.box[0] < width for region in result.regions) or bool(result.text)
+        for region in result.regions if parts else ():
+            x0, y0, x1, y1 = region.box
+            box = QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
+            sure = not region.classification.rejected
+            paint_box(painter, box.adjusted(-3, -3, 3, 3), region.classification.label if sure else "", sure=sure)
 
     # Qt -------------------------------------------------------------------------------------------------------------
 
@@ -339,10 +337,12 @@ class LiveStage(QWidget):
     Signals:
         failed(BaseException): a source that cannot be played, a snapshot that cannot be written.
         status(str): a word about what has just been done.
+        showing(bool): there is a picture now, or none any more.
     """
 
     failed = Signal(object)
     status = Signal(str)
+    showing = Signal(bool)
 
     def __init__(self, bridge: Bridge, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -438,6 +438,10 @@ class LiveStage(QWidget):
         return self._spec
 
     @property
+    def shows_picture(self) -> bool:
+        return self._pages.currentWidget() is self.picture
+
+    @property
     def playing(self) -> bool:
         return self._state is not None and self._state.phase == "playing"
 
@@ -450,7 +454,7 @@ class LiveStage(QWidget):
         self.picture.fit()
         self._bridge.open(spec)
         self.welcome.say("video", "Opening…", _spec_title(spec), (), "")
-        self._pages.setCurrentWidget(self.welcome)
+        self._turn_to(self.welcome)
         self._enable()
 
     def toggle(self) -> None:
@@ -562,14 +566,21 @@ class LiveStage(QWidget):
             button.setIcon(theme.icon(button.property("icon_name")))
 
     def _show(self, frame: Frame, result: Result | None) -> None:
-        if self._pages.currentWidget() is not self.picture:
-            self._pages.setCurrentWidget(self.picture)
+        if not self.shows_picture:
+            self._turn_to(self.picture)
+            self.picture.setFocus()
             self._enable()
         self.picture.show_frame(frame, result)
         info = self._state.info if self._state is not None else None
         if info is not None and info.frames and not self.scrub.isSliderDown():
             self.scrub.setValue(frame.index)
             self._where.setText(_place_text(frame.index, info.frames, info.fps))
+
+    def _turn_to(self, page: QWidget) -> None:
+        before = self.shows_picture
+        self._pages.setCurrentWidget(page)
+        if self.shows_picture != before:
+            self.showing.emit(self.shows_picture)
 
     def _take_preview(self, frame: Frame) -> None:
         if self._active and time.perf_counter() - self._last_result > 0.4:
@@ -601,7 +612,7 @@ class LiveStage(QWidget):
             self.welcome.say("live", error.message, error.hint, ("digits", "file"), "")
         else:
             self.welcome.say("warning", error.message, error.hint, ("retry", "digits", "file"), "digits")
-        self._pages.setCurrentWidget(self.welcome)
+        self._turn_to(self.welcome)
         self._about.setText("")
         self._where.setText("")
 
@@ -618,7 +629,7 @@ class LiveStage(QWidget):
         self.next.setEnabled(several)
         self.loop.setEnabled(several)
         self.scrub.setEnabled(bool(several and info is not None and info.frames))
-        self.shot.setEnabled(self._pages.currentWidget() is self.picture)
+        self.shot.setEnabled(self.shows_picture)
         self.whole.setEnabled(False)
         if not self.scrub.isEnabled():
             self.scrub.setValue(0)

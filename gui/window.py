@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QEvent, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -25,7 +25,6 @@ from PySide6.QtWidgets import (
     QApplication,
     QComboBox,
     QDialog,
-    QDialogButtonBox,
     QDockWidget,
     QFileDialog,
     QGridLayout,
@@ -35,6 +34,7 @@ from PySide6.QtWidgets import (
     QMenu,
     QMessageBox,
     QProgressBar,
+    QPushButton,
     QScrollArea,
     QSizePolicy,
     QSlider,
@@ -251,6 +251,7 @@ class MainWindow(QMainWindow):
         self.mode = ""
         self._cards: list[ModelCard] = []
         self._model = self.settings.text("model", DEFAULT_MODEL)
+        self._begun = False
         self._icons: list[tuple[QAction, str]] = []
         self._only_in: list[tuple[QAction, str]] = []
         self._stages: dict[str, QWidget] = {}
@@ -274,11 +275,15 @@ class MainWindow(QMainWindow):
         self._recolour()
         self._restore()
         self.canvas.setFocus()
+        self._stack.installEventFilter(self)
 
     # start and end --------------------------------------------------------------------------------------------------
 
     def begin(self) -> None:
-        """Load the engine behind the window; call it once the window is on the screen."""
+        """Load the engine behind the window; happens by itself once the window has been painted."""
+        if self._begun:
+            return
+        self._begun = True
         self.bridge.start(self._model)
         self.bridge.refresh_cards()
         if self.canvas.empty:
@@ -315,8 +320,7 @@ class MainWindow(QMainWindow):
         for panel in PANELS:
             self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
         self.live.set_active(mode.name == "live")
-        self.answer.set_camera(mode.name == "live")
-        self.inside.set_camera(mode.name == "live")
+        self._live_showing(self.live.shows_picture)
         self.canvas.set_labels(())
         self._read_times.clear()
         self._pace.setText("")
@@ -773,6 +777,7 @@ class MainWindow(QMainWindow):
         self.canvas.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
         self.canvas.tool_changed.connect(self._tool_changed)
         self.live.failed.connect(self.notices.error)
+        self.live.showing.connect(self._live_showing)
         self.live.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
         self.choice.picked.connect(self.use_model)
         self.choice.opening.connect(self.bridge.refresh_cards)
@@ -780,6 +785,10 @@ class MainWindow(QMainWindow):
         self.inside.watch_changed.connect(self._watch)
         self.inside.kernels_wanted.connect(self._load_kernels)
         theme.changed.connect(self._recolour)
+
+    def _live_showing(self, picture: bool) -> None:
+        self.answer.set_place("paper" if self.mode != "live" else "picture" if picture else "nothing")
+        self.inside.set_camera(self.mode == "live")
 
     def _watch(self) -> None:
         self.bridge.watch(self.inside.wanted_layer, self.answer.region)
@@ -912,6 +921,12 @@ class MainWindow(QMainWindow):
             else self.windowState() & ~Qt.WindowState.WindowFullScreen
         )
 
+    def eventFilter(self, watched: QObject, event: QEvent) -> bool:
+        if event.type() == QEvent.Type.Paint:  # the first one; nothing heavy was to delay it
+            watched.removeEventFilter(self)
+            QTimer.singleShot(0, self, self.begin)
+        return False
+
     def event(self, event: QEvent) -> bool:
         if event.type() == QEvent.Type.Show and not self._sized:
             self._sized = True
@@ -971,13 +986,13 @@ class ShortcutList(QDialog):
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
-        buttons = QDialogButtonBox(QDialogButtonBox.StandardButton.Close)
-        buttons.rejected.connect(self.reject)
+        close = QPushButton("Close")
+        close.clicked.connect(self.accept)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 16, 16, 12)
         layout.setSpacing(12)
         layout.addWidget(scroll)
-        layout.addWidget(buttons)
+        layout.addWidget(close, 0, Qt.AlignmentFlag.AlignRight)
         hint = content.sizeHint()
         room = parent.screen().availableGeometry()
         self.resize(min(hint.width() + 64, room.width() - 80), min(hint.height() + 96, room.height() - 80))

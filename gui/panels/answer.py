@@ -6,7 +6,7 @@ is painted by one widget of its own, so a new answer lays nothing out.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 import numpy as np
 from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
@@ -27,6 +27,7 @@ from gui.theme import scaled_font, set_role, theme
 if TYPE_CHECKING:
     from engine import Classification, ModelCard, ModelState, Region, Result
 
+Place: TypeAlias = Literal["paper", "picture", "nothing"]
 ALL_CLASSES = 24  # a network with more of them shows the most probable five
 TOP = 5
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
@@ -322,7 +323,7 @@ class AnswerPanel(QWidget):
         self._card: ModelCard | None = None
         self._region = 0
         self._order: list[int] | None = None  # for top-5: which classes the rows show
-        self._camera = False
+        self._place: Place = "paper"
         self.reading = Reading()
         self.bars = ClassBars()
         self.bars.setFont(scaled_font(self, 1.05))
@@ -364,9 +365,9 @@ class AnswerPanel(QWidget):
     def sizeHint(self) -> QSize:
         return QSize(340, 620)
 
-    def set_camera(self, camera: bool) -> None:
-        """Whether pictures come from a source rather than from the paper."""
-        self._camera = camera
+    def set_place(self, place: Place) -> None:
+        """Where digits would come from: the paper, a picture, or nothing that plays yet."""
+        self._place = place
         self.clear()
 
     def set_model(self, state: ModelState) -> None:
@@ -412,11 +413,10 @@ class AnswerPanel(QWidget):
         self.bars.set([0.0] * self.bars.rows, -1)
         if self._card is None:
             return
-        if self._camera:
-            if self._card.preprocess.kind == "drawing":
-                self.reading.set("No digit in sight", "Show a sheet with a large, dark digit.", loud=False)
-            else:
-                self.reading.set("Nothing to look at yet", "Choose a source above the picture.", loud=False)
+        if self._place == "picture" and self._card.preprocess.kind == "drawing":
+            self.reading.set("No digit in sight", "Show a sheet with a large, dark digit.", loud=False)
+        elif self._place != "paper":
+            self.reading.set("Nothing to look at yet", "Choose a source above the picture.", loud=False)
         else:
             self.reading.set("Nothing drawn yet", "Draw a digit: the answer follows the pen.", loud=False)
 

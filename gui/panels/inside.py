@@ -448,6 +448,11 @@ class InsidePanel(QWidget):
         self._kernels: dict[str, Maps | None] = {}
         self._hover: tuple[int, int, int] | None = None
         self._hover_kernel = False
+        self._newest: Activations | None = None
+        self._soon = QTimer(self)
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(0)
+        self._soon.timeout.connect(self._take_newest)
         self.maps: MapView | None = None
         self.kernel: MapView | None = None
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
@@ -583,8 +588,10 @@ class InsidePanel(QWidget):
         """Show the maps that came with a result."""
         if result.activations is not None:
             if result.activations.layer == self.layer_name and self.isVisible():
-                self._take(result.activations)
+                self._newest = result.activations
+                self._soon.start()
         elif not result.regions:
+            self._newest = None
             self.clear()
 
     def set_kernels(self, model: str, layer: str, weights: Maps | None) -> None:
@@ -715,6 +722,12 @@ class InsidePanel(QWidget):
         row.addWidget(self._side, 2)
         self._pages.addWidget(page)
         self._recolour()
+
+    def _take_newest(self) -> None:
+        """Once the answer is on the screen: maps may be many, and the answer must not wait for them."""
+        seen, self._newest = self._newest, None
+        if seen is not None and seen.layer == self.layer_name:
+            self._take(seen)
 
     def _take(self, seen: Activations) -> None:
         self._maps = np.asarray(seen.maps, np.float32)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal, SignalInstance
-from PySide6.QtGui import QPainter, QPen
+from PySide6.QtGui import QFontDatabase, QPainter, QPen
 from PySide6.QtWidgets import (
     QFormLayout,
     QFrame,
@@ -146,6 +146,15 @@ class ModelsPanel(QWidget):
         self._metrics.setVerticalSpacing(6)
         self._metrics.setColumnStretch(1, 1)
         self._metrics.setColumnStretch(3, 1)
+        self.recipe_button = QPushButton("Show the recipe")
+        self.recipe_button.setToolTip("The settings that this network was trained with")
+        self.recipe_button.setCheckable(True)
+        self._recipe = QLabel()
+        self._recipe.setFont(QFontDatabase.systemFont(QFontDatabase.SystemFont.FixedFont))
+        self._recipe.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
+        self._recipe.setAccessibleName("Recipe")
+        self._recipe.hide()
+        self.recipe_button.toggled.connect(self._recipe.setVisible)
         card = QFrame()
         set_role(card, card=True)
         inner = QVBoxLayout(card)
@@ -161,6 +170,9 @@ class ModelsPanel(QWidget):
         inner.addSpacing(8)
         inner.addWidget(self._about)
         inner.addWidget(self._notes)
+        inner.addSpacing(8)
+        inner.addWidget(self.recipe_button, 0, Qt.AlignmentFlag.AlignLeft)
+        inner.addWidget(self._recipe)
         inner.addStretch(1)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
@@ -229,6 +241,9 @@ class ModelsPanel(QWidget):
         card = self.chosen
         self._measured.setVisible(card is not None and bool(card.metrics))
         self._about.setVisible(card is not None and bool(card.notes))
+        self.recipe_button.setVisible(card is not None and bool(card.recipe))
+        self.recipe_button.setChecked(False)
+        self._recipe.setText(card.recipe.strip() if card is not None else "")
         self.use_button.setVisible(card is not None)
         self.delete_button.setVisible(card is not None and card.origin == "trained")
         if card is None:
@@ -276,8 +291,6 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
     if card.parameters:
         found.append(("Size", f"{card.parameters:,} weights".replace(",", " ")))
     found.append(("Origin", ORIGINS.get(card.origin, card.origin)))
-    if card.recipe:
-        found.append(("Recipe", card.recipe))
     if card.licence:
         found.append(("Licence", card.licence))
     return found
