@@ -22,7 +22,8 @@ test:
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
-	QT_QPA_PLATFORM=offscreen $(RUN) -m pytest
+	CONVSCOPE_NO_QT=1 $(RUN) -m pytest -p no:pytest-qt tests/engine
+	QT_QPA_PLATFORM=offscreen $(RUN) -m pytest --ignore tests/engine
 
 bench:
 	@$(PYTHON) packaging/prepare.py test
