@@ -72,9 +72,10 @@ def test_the_recipes_choices_are_the_data_sets() -> None:
     described = TrainingConfig.describe()
     assert {value for value, _ in described["data"].choices} == set(DATASETS)
     assert {value for value, _ in described["augmentation"].choices} == set(AUGMENTATIONS)
-    for entry in (*DATASETS.values(), *AUGMENTATIONS.values()):
-        assert entry.title
-        assert entry.help.endswith(".")
+    listed = [(entry.title, entry.help) for entry in DATASETS.values()]
+    for title, help in listed + [(each.title, each.help) for each in AUGMENTATIONS.values()]:
+        assert title
+        assert help.endswith(".")
 
 
 def test_a_split_and_a_data_set_refuse_what_does_not_fit() -> None:
