@@ -415,6 +415,8 @@ class CurvesView(QWidget):
         self.rate.other.setData(other.steps(self._x), other.steps("learning_rate"))
         if self._following:
             self._set_ranges()
+        for plot in self.plots:
+            plot.box.updateMatrix()  # now, not within the next paint, which would then be followed by another
         self._show_values()
 
     def _set_ranges(self) -> None:
@@ -479,7 +481,7 @@ class CurvesView(QWidget):
         if at is not None and step >= 0:
             place = f"epoch {points.steps('epoch')[step]:.2f} · step {points.steps('step')[step]:.0f}"
             place += f" · {points.steps('time')[step]:.1f} s"
-        self._lowest.x_axis.setLabel(place)
+        self._lowest.name_x_axis(place)
 
     def _hover(self, x: float | None) -> None:
         self.read_out(x)
@@ -612,8 +614,13 @@ class _Plot(QWidget):
         height = 40 if title else 6
         self.x_axis.setHeight(height)
         self.view.setMinimumHeight(height + (34 if self.small else 60))
-        self.x_axis.setLabel(title or None)
+        self.name_x_axis(title)
         self.x_axis.showLabel(bool(title))
+
+    def name_x_axis(self, title: str) -> None:
+        """What stands under the numbers."""
+        if title != self.x_axis.labelText:  # each call lays the axis out anew
+            self.x_axis.setLabel(title or None)
 
     def restyle(self) -> None:
         """Take the colours of the theme."""
@@ -628,7 +635,7 @@ class _Plot(QWidget):
         faint = QColor(training)
         faint.setAlpha(95)
         self.raw.setPen(pg.mkPen(faint, width=1))
-        self.smooth.setPen(pg.mkPen(grey if self.small else training, width=1.4 if self.small else 2))
+        self.smooth.setPen(pg.mkPen(training, width=1.5 if self.small else 2))
         self.validation.setPen(pg.mkPen(validation, width=2))
         self._symbols(self.validation, validation, 6)
         self.other.setPen(pg.mkPen(grey, width=1.5))
@@ -641,7 +648,7 @@ class _Plot(QWidget):
         self._best.setSymbolPen(pg.mkPen(theme.colour("text"), width=1.6))
         self._best_line.setPen(pg.mkPen(theme.colour("quiet"), width=1, style=Qt.PenStyle.DotLine))
         self._cross.setPen(pg.mkPen(theme.colour("text", 140), width=1))
-        self.legend.restyle(training if not self.small else grey, validation, grey, theme.colour("text"))
+        self.legend.restyle(training, validation, grey, theme.colour("text"))
 
     def _symbols(self, curve: Any, colour: QColor, size: int) -> None:
         curve.setSymbolSize(size)
@@ -690,7 +697,7 @@ class _Axis(pg.AxisItem):
         super().__init__(side)
         self._percent = percent
         self.enableAutoSIPrefix(False)
-        self.setStyle(tickLength=0, maxTickLevel=1, tickTextOffset=6, hideOverlappingLabels=True)
+        self.setStyle(tickLength=0, maxTickLevel=1, tickTextOffset=6, hideOverlappingLabels=side == "left")
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         if self.logMode:

@@ -44,7 +44,7 @@ QLineEdit:hover, QAbstractSpinBox:hover {{ background: {hover}; }}
 QLineEdit:focus, QAbstractSpinBox:focus {{ border-color: {accent}; background: {base}; }}
 QLineEdit[wrong="true"], QAbstractSpinBox[wrong="true"] {{ border-color: {danger}; }}
 QAbstractSpinBox {{ padding: 3px 22px 3px 0px; }}
-QAbstractSpinBox QLineEdit {{ border: 0; padding: 0 0 0 8px; background: transparent; }}
+QAbstractSpinBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
 QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{
   subcontrol-origin: border; width: 22px; border: 0; background: transparent;
 }}
@@ -77,7 +77,7 @@ class Form(QWidget):
         grid = QGridLayout()
         grid.setColumnStretch(1, 1)
         grid.setColumnMinimumWidth(2, 26)
-        grid.setHorizontalSpacing(4)
+        grid.setHorizontalSpacing(6)
         grid.setVerticalSpacing(4)
         line = 0
         for name, info in kind.describe().items():
@@ -373,6 +373,7 @@ class NumberBox(QAbstractSpinBox):
         self._low = -math.inf if low is None else low
         self._high = math.inf if high is None else high
         self._logarithmic = logarithmic
+        self.lineEdit().setTextMargins(6, 0, 0, 0)  # where the text of a list begins
         self.lineEdit().textChanged.connect(lambda _: self.edited.emit())
 
     def value(self) -> int | float | str:

@@ -14,6 +14,7 @@ from typing import Any, Literal
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QSize, Qt, QTimer, QUrl, Signal
 from PySide6.QtGui import (
     QAction,
+    QCloseEvent,
     QColor,
     QDesktopServices,
     QFontDatabase,
@@ -213,6 +214,12 @@ class TrainPanel(QWidget):
         self.details.setChecked(False)
         self._show_state()
 
+    def cancel(self) -> None:
+        """Ask whether to end the run that trains and throw it away; nothing if none trains."""
+        active = self._active()
+        if active is not None:
+            self._discard(active)
+
     @property
     def shown(self) -> Run | None:
         """The run whose curves are shown."""
@@ -288,7 +295,7 @@ class TrainPanel(QWidget):
         self.stop_button.clicked.connect(lambda: self._ask(self._known[self._shown], "stop"))
         self.cancel_button = QPushButton("Cancel and discard…", stage)
         self.cancel_button.setToolTip("End training now and delete the run")
-        self.cancel_button.clicked.connect(self._on_cancel)
+        self.cancel_button.clicked.connect(lambda: self._discard(self._known[self._shown]))
         self.details = QToolButton(stage)
         self.details.setText("Details")
         self.details.setCheckable(True)
@@ -714,11 +721,10 @@ class TrainPanel(QWidget):
         else:
             self._ask(known, "resume" if known.state == "paused" else "pause")
 
-    def _on_cancel(self) -> None:
-        known = self._known[self._shown]
+    def _discard(self, known: _Known) -> None:
         box = self._question(
             "Cancel and discard",
-            "End this run and delete what it has learned?",
+            f"End “{known.run.name}” and delete what it has learned?",
             "Its network, curves and settings are gone for good; this cannot be undone.",
         )
         go = box.addButton("Cancel and discard", QMessageBox.ButtonRole.DestructiveRole)
@@ -775,9 +781,17 @@ class TrainPanel(QWidget):
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         return box
 
+    def closeEvent(self, event: QCloseEvent) -> None:
+        """The window goes; the run does not."""
+        self._timer.stop()
+        for worker in (self._search, self._starter):
+            if worker is not None:
+                worker.stop()
+        super().closeEvent(event)
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
-        self._timer.setInterval(WATCHING)
+        self._timer.start(WATCHING)
         self.curves.refresh()
 
     def hideEvent(self, event: QHideEvent) -> None:
