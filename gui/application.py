@@ -50,5 +50,9 @@ def show() -> int:
     app = application()
     window = MainWindow()
     report_everything(window)
-    window.show()
+    screen = app.primaryScreen().availableGeometry()
+    if window.first_time and screen.width() < 1500:
+        window.showMaximized()
+    else:
+        window.show()
     return app.exec()

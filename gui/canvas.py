@@ -135,6 +135,16 @@ class Canvas(QWidget):
         return not self._items or isinstance(self._items[-1], Clear)
 
     @property
+    def paper(self) -> QRect:
+        """Where the paper lies in the widget."""
+        return QRect(self._paper)
+
+    @property
+    def frames_sent(self) -> int:
+        """How often the drawing has been handed on."""
+        return self._index
+
+    @property
     def can_undo(self) -> bool:
         return bool(self._items)
 

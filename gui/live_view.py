@@ -25,6 +25,7 @@ from PySide6.QtGui import (
     QPainter,
     QPaintEvent,
     QPen,
+    QResizeEvent,
     QWheelEvent,
 )
 from PySide6.QtWidgets import (
@@ -408,14 +409,16 @@ class LiveStage(QWidget):
         foot.addWidget(self._strip, 1)
         foot.addWidget(self._about)
         self._pages = QStackedLayout()
-        self._pages.setContentsMargins(12, 4, 12, 4)
         self._pages.addWidget(self.welcome)
         self._pages.addWidget(self.picture)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(bar)
-        layout.addLayout(self._pages, 1)
+        around = QVBoxLayout()
+        around.setContentsMargins(12, 4, 12, 4)
+        around.addLayout(self._pages)
+        layout.addLayout(around, 1)
         layout.addLayout(foot)
         self.setFocusProxy(self.picture)
         self._key(Qt.Key.Key_Space, self.toggle)
@@ -747,6 +750,10 @@ class LiveStage(QWidget):
         self._picker = RegionPicker()
         self._picker.picked.connect(lambda place: self.open(f"screen:{place}"))
         self._picker.begin()
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._about.setVisible(self.width() > 680)
 
     def keyPressEvent(self, event: QKeyEvent) -> None:
         if event.key() in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):

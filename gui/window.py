@@ -225,7 +225,13 @@ class DrawStage(QWidget):
 
 
 class MainWindow(QMainWindow):
-    """Attributes: `bridge`, `canvas`, `answer`, `inside`, `live`, `notices`, `mode` (its name)."""
+    """The window.
+
+    Attributes:
+        bridge, canvas, answer, inside, live, notices: its parts.
+        mode: name of the mode it is in.
+        first_time: nothing is known yet of the place and size it should have.
+    """
 
     def __init__(self, *, settings: Settings | None = None) -> None:
         super().__init__()
@@ -252,6 +258,7 @@ class MainWindow(QMainWindow):
         self._cards: list[ModelCard] = []
         self._model = self.settings.text("model", DEFAULT_MODEL)
         self._begun = False
+        self.first_time = False
         self._icons: list[tuple[QAction, str]] = []
         self._only_in: list[tuple[QAction, str]] = []
         self._stages: dict[str, QWidget] = {}
@@ -788,7 +795,7 @@ class MainWindow(QMainWindow):
 
     def _live_showing(self, picture: bool) -> None:
         self.answer.set_place("paper" if self.mode != "live" else "picture" if picture else "nothing")
-        self.inside.set_camera(self.mode == "live")
+        self.inside.set_place("paper" if self.mode != "live" else "picture" if picture else "nothing")
 
     def _watch(self) -> None:
         self.bridge.watch(self.inside.wanted_layer, self.answer.region)
@@ -895,8 +902,7 @@ class MainWindow(QMainWindow):
             screen = QGuiApplication.primaryScreen().availableGeometry()
             self.resize(min(1440, screen.width()), min(900, screen.height()))
             self.move(screen.center() - self.rect().center())
-            if screen.width() < 1500:
-                self.setWindowState(Qt.WindowState.WindowMaximized)
+            self.first_time = True
         self.canvas.set_pen_width(int(self.settings.number("pen", self.canvas.pen_width)))
         self.set_mode(self.settings.text("mode", MODES[0].name))
         if state.isEmpty() or not self.restoreState(state, LAYOUT_VERSION):

@@ -125,7 +125,7 @@ class ClassBars(QWidget):
         self._shares = [0.0] * len(labels)
         self._best = -1
         self._reject = labels.index(reject) if reject in labels else -1
-        metrics = QFontMetricsF(self.font())
+        metrics = QFontMetricsF(scaled_font(self, 1.0, bold=True))
         widest = max((metrics.horizontalAdvance(label) for label in labels), default=0.0)
         self._label_width = min(widest, 150.0) + 12
         rows = len(labels)
@@ -189,7 +189,7 @@ class InputView(QWidget):
     """
 
     chosen = Signal(int)
-    SIDE = 140
+    SIDES = (140, 228)  # of the picture: as large as there is room for
     THUMB = 40
 
     def __init__(self, parent: QWidget | None = None) -> None:
@@ -198,7 +198,8 @@ class InputView(QWidget):
         self._kept: list[np.ndarray] = []  # the pixels that the QImages look at
         self._texts: list[str] = []
         self._current = 0
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setMaximumHeight(self.SIDES[1] + 16 + self.THUMB)
         self.setAccessibleName("What the network sees")
         self.setMouseTracking(True)
 
@@ -226,15 +227,15 @@ class InputView(QWidget):
             self.chosen.emit(number)
 
     def sizeHint(self) -> QSize:
-        return QSize(260, self.SIDE + 12 + self.THUMB + 4)
+        return QSize(260, self.SIDES[0] + 12 + self.THUMB + 4)
 
     def minimumSizeHint(self) -> QSize:
-        return QSize(self.SIDE + 100, self.SIDE + 12 + self.THUMB + 4)
+        return QSize(self.SIDES[0] + 100, self.SIDES[0] + 12 + self.THUMB + 4)
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         ratio = self.devicePixelRatioF()
-        side = self.SIDE
+        side = self._side()
         frame = QRect(0, 0, side, side)
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.colour("track"))
@@ -268,11 +269,15 @@ class InputView(QWidget):
             return f"Exactly these {size}: the drawing, centred, scaled and light on dark."
         return f"Exactly these {size}, cut from the middle of the picture."
 
+    def _side(self) -> int:
+        free = min(self.height() - 16 - self.THUMB, self.width() // 2)
+        return max(self.SIDES[0], min(self.SIDES[1], free))
+
     def _thumbs(self) -> list[QRect]:
         count = len(self._images)
         pitch = min(self.THUMB + 8, max(12, self.width() // max(1, count)))
         size = min(self.THUMB, pitch - 4)
-        return [QRect(2 + i * pitch, self.SIDE + 12, size, size) for i in range(count)]
+        return [QRect(2 + i * pitch, self._side() + 12, size, size) for i in range(count)]
 
     def _paint_strip(self, painter: QPainter) -> None:
         for number, (place, image) in enumerate(zip(self._thumbs(), self._images, strict=True)):
@@ -337,9 +342,9 @@ class AnswerPanel(QWidget):
         layout.setContentsMargins(16, 8, 16, 12)
         layout.setSpacing(12)
         layout.addWidget(self.reading)
-        layout.addWidget(self.bars, 1)
+        layout.addWidget(self.bars, 3)
         layout.addWidget(_line())
-        layout.addWidget(self.input)
+        layout.addWidget(self.input, 1)
         layout.addStretch(0)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)

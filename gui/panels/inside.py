@@ -442,7 +442,7 @@ class InsidePanel(QWidget):
         self._shown_layer = ""
         self._selected = 0
         self._enlarged = False
-        self._camera = False
+        self._place = "paper"
         self._signed: set[str] = set()
         self._reach = 0.0  # the largest value seen in any layer, for the scale of all layers
         self._kernels: dict[str, Maps | None] = {}
@@ -541,6 +541,11 @@ class InsidePanel(QWidget):
         return self._card.layers[self._layer].name if known and self._card else ""
 
     @property
+    def shown_layer(self) -> str:
+        """The layer whose maps are on the screen; empty: none."""
+        return self._shown_layer if self._maps is not None else ""
+
+    @property
     def selected(self) -> int:
         return self._selected
 
@@ -558,9 +563,9 @@ class InsidePanel(QWidget):
     def minimumSizeHint(self) -> QSize:
         return QSize(320, 170)
 
-    def set_camera(self, camera: bool) -> None:
-        """Whether pictures come from a source rather than from the paper."""
-        self._camera = camera
+    def set_place(self, place: Literal["paper", "picture", "nothing"]) -> None:
+        """Where digits would come from: the paper, a picture, or nothing that plays yet."""
+        self._place = place
         self.clear()
 
     def set_model(self, state: ModelState) -> None:
@@ -858,8 +863,10 @@ class InsidePanel(QWidget):
     def _say_empty(self) -> None:
         if self._card is None:
             text = "The layers of the network appear here as soon as it is ready."
-        elif self._camera:
-            text = "Nothing is being read. Choose a source, and the feature maps of this layer appear here."
+        elif self._place == "nothing":
+            text = "Choose something to look at, and the feature maps of the chosen layer appear here."
+        elif self._place == "picture":
+            text = "As soon as something is read in the picture, the feature maps of the chosen layer appear here."
         else:
             text = "Draw a digit, and the feature maps of the chosen layer appear here while you draw."
         self._empty.setText(text)
@@ -880,6 +887,7 @@ class InsidePanel(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._enable_arrows()
+        self.legend.setVisible(self.width() > 620)
 
     def hideEvent(self, event: QHideEvent) -> None:
         super().hideEvent(event)
