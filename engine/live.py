@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from engine.concurrency import Flag, Latest, Lock, Worker
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError
 from engine.types import Frame, ModelCard, Result
 
 if TYPE_CHECKING:
@@ -129,7 +129,7 @@ class LiveSession:
                 wanted, asked = self._wanted, self._asked
             if wanted is not None and asked != loaded:
                 loaded = asked
-                self._load(wanted)
+                self._load(wanted, asked)
                 frame = self.frames.take() or self._last
             with self._lock:
                 watch = (self._layer, self._region)
@@ -142,7 +142,7 @@ class LiveSession:
                 self._read(frame, self._classifier, watch, again=frame is read)
                 read = frame
 
-    def _load(self, name: str) -> None:
+    def _load(self, name: str, asked: int) -> None:
         from engine import zoo
 
         self._tell(ModelState(name, "loading", generation=self._generation))
@@ -150,7 +150,9 @@ class LiveSession:
             card = zoo.model_card(name)
             from engine.vision.classify import Classifier
 
-            classifier = Classifier(card)
+            classifier = Classifier(card, cancelled=lambda: self._ending or asked != self._asked)
+        except Cancelled:  # another one is wanted by now, or none
+            return
         except EngineError as error:
             self._tell(ModelState(name, "failed", error=error, generation=self._generation))
             return

@@ -14,9 +14,11 @@ from __future__ import annotations
 import contextlib
 import ctypes
 import dataclasses
+import errno
 import hashlib
 import importlib.metadata
 import json
+import logging
 import os
 import platform
 import shutil
@@ -36,6 +38,8 @@ from engine.types import Floats, Layer, ModelCard
 if TYPE_CHECKING:
     import torch
     from torch import nn
+
+_log = logging.getLogger(__name__)
 
 SOFTMAX = "softmax"  # the last layer of every network here: its probabilities
 
@@ -122,8 +126,10 @@ def open_network(
                 convert(card, digest=digest, build=build)
             except EngineError:
                 raise
-            except Exception:
-                why = "OpenVINO cannot run this network"
+            except Exception as error:
+                kept = isinstance(error, OSError)
+                why = "the converted network could not be stored" if kept else "OpenVINO cannot run this network"
+                _log.info("%s runs on torch: %s", card.name, error)
                 return _TorchNetwork(card, build(), Device("torch", "CPU · PyTorch", why), interactive=interactive)
         try:
             return _OpenVINONetwork(card, folder, device, interactive=interactive)
@@ -147,7 +153,8 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> 
     """Convert a torch network to OpenVINO's form and keep it; returns its folder. Imports torch.
 
     Raises:
-        EngineError: the network cannot be built, or the cache cannot be written to.
+        EngineError: the network cannot be built.
+        OSError: the cache cannot be written to.
     """
     import torch
 
@@ -175,14 +182,20 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> 
         making.mkdir(parents=True)
         openvino.save_model(model, making / "model.xml", compress_to_fp16=False)
         (making / "about.json").write_text(json.dumps(about), encoding="utf-8")
-        with contextlib.suppress(OSError):  # another process was faster: its files are as good
-            making.rename(folder)
-    except (OSError, RuntimeError) as error:
-        cause = error if isinstance(error, OSError) else OSError(str(error))
-        raise store.write_error(folder / "model.bin", cause) from error
+        with contextlib.suppress(FileExistsError):  # another process was faster: its files are as good
+            _move(making, folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
     return folder
+
+
+def _move(folder: Path, to: Path) -> None:
+    try:
+        folder.rename(to)
+    except OSError as error:
+        if error.errno in (errno.ENOTEMPTY, errno.EEXIST, errno.EACCES) and (to / "about.json").exists():
+            raise FileExistsError(to) from error
+        raise
 
 
 def _import_openvino() -> Any:

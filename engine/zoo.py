@@ -16,13 +16,14 @@ import logging
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from engine import runtime, store
-from engine.errors import EngineError
+from engine.errors import Cancelled, EngineError
 from engine.types import Floats, Layer, ModelCard, Preprocess
 
 if TYPE_CHECKING:
@@ -262,42 +263,67 @@ def network(card: ModelCard) -> nn.Module:
     return net.eval()
 
 
-def open_network(card: ModelCard, *, interactive: bool = True) -> runtime.Network:
+def open_network(
+    card: ModelCard, *, interactive: bool = True, cancelled: Callable[[], bool] = lambda: False
+) -> runtime.Network:
     """The network of `card`, ready to run on this machine's best device.
 
     On a processor the first use of new weights converts them, which takes some seconds, in a process of its own
     unless torch is loaded here already: loading torch would make the window stutter.
 
+    Args:
+        interactive: leave a core to the window.
+        cancelled: asked while a conversion runs whether it is still wanted.
+
     Raises:
-        EngineError: weights or card are damaged.
+        EngineError: weights or card are damaged; `Cancelled` when no longer wanted.
     """
     digest = weights_digest(card)
     device = runtime.best_device()
     folder = runtime.converted_folder(card, digest)
     if device.kind == "openvino" and not (folder / "about.json").exists() and not runtime.loaded_torch():
-        _convert_elsewhere(card)
+        _convert_elsewhere(card, cancelled)
     return runtime.open_network(
         card, digest=digest, build=lambda: network(card), interactive=interactive, device=device
     )
 
 
-def _convert_elsewhere(card: ModelCard) -> None:
-    """Run `python -m engine.zoo` for this card. Where that fails, `open_network` tries (and explains) itself."""
+def _convert_elsewhere(card: ModelCard, cancelled: Callable[[], bool]) -> None:
+    """Convert in another process. Where that fails, `runtime.open_network` tries (and explains) it in this one."""
     request = store.cache_folder() / "networks" / f"request-{os.getpid()}.json"
-    write_card(card, request)
-    root = str(Path(__file__).resolve().parents[1])
-    command = [sys.executable, "-c", f"import sys; sys.path.insert(0, {root!r}); import engine.zoo as z; z._convert()"]
     try:
-        subprocess.run([*command, str(request)], stdin=subprocess.DEVNULL, capture_output=True, check=True)
-    except (OSError, subprocess.CalledProcessError) as error:
-        details = getattr(error, "stderr", b"") or b""
-        _log.info("conversion in a process of its own failed: %s", details.decode("utf-8", "replace")[-2000:])
+        write_card(card, request)
+    except EngineError as error:  # no room for it; then there is none for a converted network either
+        _log.info("%s", error)
+        return
+    root = str(Path(__file__).resolve().parents[1])
+    code = f"import sys; sys.path.insert(0, {root!r}); from engine import zoo; zoo._convert(sys.argv[1])"
+    try:
+        process = subprocess.Popen(
+            [sys.executable, "-c", code, str(request)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+        )
+        while True:
+            try:
+                code_of_exit = process.wait(0.1)
+                break
+            except subprocess.TimeoutExpired:
+                if cancelled():
+                    process.kill()
+                    process.wait()
+                    raise Cancelled("Loading the model") from None
+        if code_of_exit:
+            _log.info("the process that converts %s ended with %d", card.name, code_of_exit)
+    except OSError as error:
+        _log.info("no process to convert %s: %s", card.name, error)
     finally:
         request.unlink(missing_ok=True)
 
 
-def _convert() -> None:
-    card = read_card(Path(sys.argv[1]))
+def _convert(request: str) -> None:
+    card = read_card(Path(request))
     runtime.convert(card, digest=weights_digest(card), build=lambda: network(card))
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -49,13 +49,19 @@ class Classifier:
         network: what runs it; knows its device.
     """
 
-    def __init__(self, card: ModelCard, *, interactive: bool = True) -> None:
+    def __init__(
+        self, card: ModelCard, *, interactive: bool = True, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
         """Load (and where needed convert) the network and run it once, so that the first frame is not a slow one.
 
+        Args:
+            interactive: leave a core to the window.
+            cancelled: asked while a conversion runs whether it is still wanted.
+
         Raises:
-            EngineError: the weights are missing, damaged or belong to another network.
+            EngineError: the weights are missing, damaged or belong to another network; `Cancelled`.
         """
-        self.network = zoo.open_network(card, interactive=interactive)
+        self.network = zoo.open_network(card, interactive=interactive, cancelled=cancelled)
         self.card = dataclasses.replace(card, layers=self.network.layers, parameters=self.network.parameters)
         kind = card.preprocess
         mean, std = np.array(kind.mean, np.float32), np.array(kind.std, np.float32)

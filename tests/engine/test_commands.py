@@ -1,0 +1,306 @@
+"""The command line, run as a user runs it: output, errors and exit codes."""
+
+from __future__ import annotations
+
+import gzip
+import json
+import os
+import struct
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine import commands
+from engine.opencv import cv2
+
+KEYS = {"file", "model", "task", "classes", "rejected"}
+
+
+def run(capsys: pytest.CaptureFixture[str], *arguments: object) -> tuple[int, list[str], str]:
+    """Exit code, lines of stdout, stderr."""
+    code = commands.run([str(argument) for argument in arguments])
+    said = capsys.readouterr()
+    return code, said.out.splitlines(), said.err
+
+
+def write_bar(path: Path, *, shape: tuple[int, int] = (120, 100)) -> Path:
+    image = np.full(shape, 255, np.uint8)
+    image[20:100, 45:55] = 0
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), image)
+    return path
+
+
+def write_idx(path: Path, array: Any, *, packed: bool) -> None:
+    data = b"\0\0\x08" + bytes([array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape) + array.tobytes()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    if packed:
+        path.with_name(path.name + ".gz").write_bytes(gzip.compress(data))
+    else:
+        path.write_bytes(data)
+
+
+# --- predict
+
+
+def test_predict_json_has_the_promised_keys(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_bar(tmp_path / "one.png")
+    code, lines, errors = run(capsys, "predict", "--model", "tiny", "--json", picture)
+    assert (code, len(lines), errors) == (0, 1, "")
+    answer = json.loads(lines[0])
+    assert set(answer) == KEYS
+    assert (answer["file"], answer["model"], answer["task"]) == (str(picture), "tiny", "classification")
+    probabilities = [each["probability"] for each in answer["classes"]]
+    assert len(probabilities) == 11
+    assert probabilities == sorted(probabilities, reverse=True)
+    assert sum(probabilities) == pytest.approx(1, abs=1e-4)
+    assert answer["rejected"] is (answer["classes"][0]["label"] == "not a digit")
+
+
+def test_predict_a_blank_is_rejected(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    cv2.imwrite(str(tmp_path / "blank.png"), np.full((50, 50), 255, np.uint8))
+    code, lines, _ = run(capsys, "predict", "--model", "tiny", "--json", tmp_path / "blank.png")
+    answer = json.loads(lines[0])
+    assert code == 0
+    assert answer["rejected"] is True
+    assert answer["classes"][0] == {"label": "not a digit", "probability": 1.0}
+    _, lines, _ = run(capsys, "predict", "--model", "tiny", tmp_path / "blank.png")
+    assert lines[0].endswith("not a digit")
+
+
+def test_predict_reads_numbers_with_their_places(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    image = np.full((300, 500, 3), 255, np.uint8)
+    cv2.putText(image, "42", (60, 220), cv2.FONT_HERSHEY_SIMPLEX, 7, (0, 0, 0), 16, cv2.LINE_AA)
+    cv2.imwrite(str(tmp_path / "number.png"), image)
+    code, lines, errors = run(capsys, "predict", "--json", tmp_path / "number.png")
+    if "no model" in errors:
+        pytest.skip("no bundled network")
+    answer = json.loads(lines[0])
+    assert code == 0
+    assert set(answer) == KEYS | {"text", "regions"}
+    assert answer["text"] == "42"
+    left, right = (region["xyxy"] for region in answer["regions"])
+    assert 0 <= left[0] < left[2] <= right[0] + 20 < right[2] <= 500
+    assert answer["classes"] == answer["regions"][0]["classes"]
+
+
+def test_one_bad_file_does_not_lose_the_others(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for name in ("a.png", "deep/er/b.png", "c ü.jpg"):
+        write_bar(tmp_path / name)
+    (tmp_path / "bad.png").write_bytes(b"no picture")
+    (tmp_path / "text.mp4").write_text("no video")
+    (tmp_path / "notes.txt").write_text("passed over in a folder")
+    code, lines, errors = run(capsys, "predict", "--model", "tiny", "--json", tmp_path, tmp_path / "missing.png")
+    assert code == 2
+    assert {Path(json.loads(line)["file"]).name for line in lines} == {"a.png", "b.png", "c ü.jpg"}
+    assert len(errors.splitlines()) == 3
+    for name in ("bad.png", "text.mp4", "missing.png"):
+        assert name in errors
+
+
+def test_predict_video_is_a_line_a_frame(
+    home: Path, make_video: Callable[..., Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines, errors = run(capsys, "predict", "--model", "tiny-colour", "--json", make_video(frames=7))
+    assert (code, errors) == (0, "")
+    assert [json.loads(line)["frame"] for line in lines] == list(range(7))
+    assert all(set(json.loads(line)) == KEYS | {"frame"} for line in lines)
+
+
+def test_predict_for_people(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_bar(tmp_path / "one.png")
+    _, lines, _ = run(capsys, "predict", "--model", "tiny-colour", picture, "--min-score", "0")
+    assert lines[0].startswith(f"{picture}: ")
+    assert {"cat", "dog", "owl"} <= set(lines[0].replace(",", "").split())
+
+
+# --- what is asked for wrongly
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["predict"], "required"),
+        (["sing"], "sing"),
+        (["predict", "--model", "nobody", "x.png"], "nobody"),
+        (["predict", "--model", "tiny", "--min-score", "3", "x.png"], "0 and 1"),
+        (["predict", "--model", "tiny", "/nowhere/x.png"], "/nowhere/x.png"),
+        (["evaluate", "--model", "tiny", "--data", "/nowhere"], "/nowhere"),
+        (["evaluate", "--model", "nobody", "--data", "/nowhere"], "nobody"),
+        (["demo"], "--out"),
+        (["demo", "--out", "x"], "window"),
+        (["train", "/nowhere/run.toml"], "/nowhere/run.toml"),
+    ],
+)
+def test_wrong_requests_end_with_2_and_one_line(
+    arguments: list[str], words: str, home: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    code, lines, errors = run(capsys, *arguments)
+    assert (code, lines) == (2, [])
+    assert words in errors
+    assert len(errors.splitlines()) == 1
+    assert "Traceback" not in errors
+
+
+def test_help_is_no_error(capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments in (["--help"], ["predict", "--help"]):
+        code, lines, _ = run(capsys, *arguments)
+        assert code == 0
+        assert lines[0].startswith("usage: python main.py")
+
+
+def test_demo_is_handed_to_the_window(tmp_path: Path) -> None:
+    asked: list[Path] = []
+    assert commands.run(["demo", "--out", str(tmp_path)], demo=lambda out: asked.append(out) or 7) == 7
+    assert asked == [tmp_path]
+
+
+def test_an_interrupt_is_clean(home: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    def interrupted() -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("engine.zoo.model_cards", interrupted)
+    code, lines, errors = run(capsys, "models")
+    assert (code, lines) == (130, [])
+    assert "Traceback" not in errors
+
+
+def test_a_reader_that_leaves_is_no_error(home: Path, make_video: Callable[..., Path]) -> None:
+    main = Path(commands.__file__).parents[1] / "main.py"
+    command = [sys.executable, str(main), "predict", "--model", "tiny-colour", "--json", str(make_video(frames=25))]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env={**os.environ}) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.readline()
+        process.stdout.close()
+        errors = process.stderr.read()
+        assert (process.wait(), errors) == (0, b"")
+
+
+# --- evaluate
+
+
+def evaluated(lines: list[str]) -> dict[str, Any]:
+    (line,) = lines
+    answer: dict[str, Any] = json.loads(line)
+    assert {"accuracy", "per_class", "confusion", "ece", "rejected", "count", "classes"} <= set(answer)
+    return answer
+
+
+@pytest.mark.parametrize(("place", "packed"), [("", False), ("raw", True)])
+def test_evaluate_idx_counts_every_picture(
+    place: str, packed: bool, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    random = np.random.default_rng(0)
+    images = np.zeros((40, 28, 28), np.uint8)
+    images[:, 4:24, 8:20] = random.integers(0, 2, (40, 20, 12), np.uint8) * 255
+    labels = np.arange(40, dtype=np.uint8) % 10
+    folder = tmp_path / place
+    write_idx(folder / "t10k-images-idx3-ubyte", images, packed=packed)
+    write_idx(folder / "t10k-labels-idx1-ubyte", labels, packed=packed)
+    write_idx(folder / "train-images-idx3-ubyte", images[:3], packed=packed)
+    write_idx(folder / "train-labels-idx1-ubyte", labels[:3], packed=packed)
+    code, lines, errors = run(capsys, "evaluate", "--model", "tiny", "--data", tmp_path, "--json")
+    assert (code, errors) == (0, "")
+    answer = evaluated(lines)
+    assert answer["count"] == 40
+    confusion = np.array(answer["confusion"])
+    assert confusion.shape == (11, 11)
+    assert confusion.sum() == 40
+    assert confusion.sum(axis=1).tolist() == [4] * 10 + [0]
+    assert answer["accuracy"] == pytest.approx(confusion.diagonal().sum() / 40)
+    assert answer["rejected"] == pytest.approx(confusion[:, 10].sum() / 40)
+    assert set(answer["per_class"]) == set("0123456789")
+    assert 0 <= answer["ece"] <= 1
+
+
+def test_evaluate_folders_agrees_with_predict(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = tmp_path / "data"
+    random = np.random.default_rng(1)
+    for index, label in enumerate(("cat", "dog", "owl", "cat", "cat")):
+        path = data / "val" / label / f"{index}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        cv2.imwrite(str(path), random.integers(0, 255, (40, 50, 3), np.uint8))
+    (data / "train" / "cat").mkdir(parents=True)
+    (data / "val" / "cat" / "broken.png").write_bytes(b"broken")
+    _, lines, _ = run(capsys, "predict", "--model", "tiny-colour", "--json", data)
+    right = [json.loads(line) for line in lines]
+    share = sum(each["classes"][0]["label"] == Path(each["file"]).parent.name for each in right) / 5
+    code, lines, errors = run(capsys, "evaluate", "--model", "tiny-colour", "--data", data, "--json")
+    answer = evaluated(lines)
+    assert code == 0
+    assert "broken.png" in errors
+    assert answer["count"] == 5
+    assert answer["accuracy"] == pytest.approx(share)
+    assert answer["rejected"] == 0
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
+    confidences = np.array([0.9] * 10 + [0.6] * 10)
+    hits = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
+    assert commands._calibration_error(confidences, hits) == pytest.approx(0.5 * 0.0 + 0.5 * 0.3)
+
+
+def test_evaluate_says_which_classes_the_model_has(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bar(tmp_path / "fish" / "1.png")
+    code, _, errors = run(capsys, "evaluate", "--model", "tiny-colour", "--data", tmp_path)
+    assert code == 2
+    assert "fish" in errors
+    assert "owl" in errors
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    assert run(capsys, "evaluate", "--model", "tiny", "--data", empty)[0] == 2
+
+
+def test_pictures_of_other_things_should_be_rejected(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_bar(tmp_path / "fish" / "1.png")
+    code, lines, _ = run(capsys, "evaluate", "--model", "tiny", "--data", tmp_path, "--json")
+    answer = evaluated(lines)
+    assert code == 0
+    assert answer["accuracy"] == answer["rejected"]
+
+
+# --- models, train
+
+
+def test_models_lists_the_zoo(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines, _ = run(capsys, "models", "--json")
+    assert code == 0
+    models = {each["name"]: each for each in map(json.loads, lines)}
+    assert models["tiny-colour"]["classes"] == ["cat", "dog", "owl"]
+    _, lines, _ = run(capsys, "models")
+    assert any(line.startswith("tiny-colour ") for line in lines)
+
+
+def test_train_hands_over_and_the_model_can_be_used(
+    own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from engine import store
+
+    for label in ("dark", "light"):
+        for index in range(6):
+            path = tmp_path / "pictures" / label / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((16, 16, 3), 20 + index if label == "dark" else 220 + index, np.uint8))
+    recipe = tmp_path / "run.toml"
+    recipe.write_text(
+        'data = "folder"\nfolder = "pictures"\nimage_size = 16\nepochs = 2\nbatch_size = 4\naugmentation = "none"\n'
+    )
+    out = store.runs_folder() / "mine"
+    code, lines, errors = run(capsys, "train", recipe, "--out", out)
+    assert code == 0, errors
+    assert json.loads(lines[-1])["event"] == "stopped"
+    code, lines, _ = run(capsys, "predict", "--model", "mine", "--json", tmp_path / "pictures")
+    assert code == 0
+    assert len(lines) == 12

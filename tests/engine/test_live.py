@@ -1,0 +1,214 @@
+"""The inference thread: the latest frame wins, networks change under way, one notice for a network that fails."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from engine.concurrency import Flag
+from engine.errors import EngineError
+from engine.live import LiveSession, ModelState
+from engine.types import Frame, Result
+from engine.vision.classify import Classifier
+
+
+class Viewer:
+    """A session and what it has said, with a way to wait for more."""
+
+    def __init__(self) -> None:
+        self.results: list[Result] = []
+        self.states: list[ModelState] = []
+        self.errors: list[EngineError] = []
+        self._news = Flag()
+        self.session = LiveSession(on_result=self._news.set, on_model=self._model, on_error=self._error)
+        self.session.start()
+
+    def _model(self, state: ModelState) -> None:
+        self.states.append(state)
+        self._news.set()
+
+    def _error(self, error: EngineError) -> None:
+        self.errors.append(error)
+        self._news.set()
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        """Take results as they come until the condition holds."""
+        while True:
+            self._news.clear()
+            if (result := self.session.results.take()) is not None:
+                self.results.append(result)
+            if condition():
+                return
+            assert self._news.wait(20), f"nothing happened; {self.phases}, {len(self.results)} results"
+
+    def use(self, name: str) -> None:
+        count = len(self.states)
+        self.session.use(name)
+        self.wait(lambda: len(self.states) > count and self.states[-1].phase != "loading")
+
+    def read(self, index: int = 0) -> Result:
+        self.session.submit(drawn(index))
+        self.wait(lambda: bool(self.results) and self.results[-1].frame.index == index)
+        return self.results[-1]
+
+    @property
+    def phases(self) -> list[tuple[str, str]]:
+        return [(state.name, state.phase) for state in self.states]
+
+
+@pytest.fixture
+def viewer(home: Path) -> Iterator[Viewer]:
+    viewer = Viewer()
+    yield viewer
+    viewer.session.stop()
+
+
+def drawn(index: int = 0) -> Frame:
+    image = np.full((200, 200, 3), 255, np.uint8)
+    image[40:160, 90 : 100 + index % 20] = 0
+    return Frame(image, "canvas", index, time.perf_counter(), drawing=True)
+
+
+def test_ready_tells_device_reason_and_layers(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    assert viewer.phases == [("tiny", "loading"), ("tiny", "ready")]
+    state = viewer.states[-1]
+    assert state.device
+    assert state.why
+    assert state.generation == 1
+    assert state.card is not None
+    assert state.card.layers[-1].name == "softmax"
+
+
+def test_what_was_drawn_while_loading_is_read_when_ready(viewer: Viewer) -> None:
+    viewer.session.submit(drawn(3))
+    viewer.session.use("tiny")
+    viewer.wait(lambda: bool(viewer.results))
+    assert viewer.results[0].frame.index == 3
+    assert viewer.results[0].model == "tiny"
+
+
+def test_a_result_for_the_last_frame_always_comes(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    for index in range(200):
+        viewer.session.submit(drawn(index))
+    viewer.wait(lambda: bool(viewer.results) and viewer.results[-1].frame.index == 199)
+    indices = [result.frame.index for result in viewer.results]
+    assert indices == sorted(indices)
+
+
+def test_watching_reads_the_same_frame_again(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    assert viewer.read(1).activations is None
+    viewer.session.watch("conv1")
+    viewer.wait(lambda: viewer.results[-1].activations is not None)
+    again = viewer.results[-1]
+    assert again.frame.index == 1
+    assert again.activations is not None
+    assert again.activations.layer == "conv1"
+    assert again.timings.waiting == 0
+    viewer.session.watch(None)
+    viewer.wait(lambda: viewer.results[-1].activations is None)
+
+
+def test_another_network_reads_the_same_frame_again(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    first = viewer.read(2)
+    viewer.session.watch("softmax")
+    viewer.session.use("tiny-colour")
+    viewer.wait(lambda: viewer.results[-1].model == "tiny-colour")
+    second = viewer.results[-1]
+    assert second.frame is first.frame
+    assert (first.generation, second.generation) == (1, 2)
+    assert second.activations is not None
+    assert second.activations.maps.shape == (3, 1, 1)
+    changed = next(i for i, result in enumerate(viewer.results) if result.generation == 2)
+    assert all(result.model == "tiny-colour" for result in viewer.results[changed:])
+
+
+def test_only_the_last_network_asked_for_runs(viewer: Viewer) -> None:
+    for name in ("tiny", "tiny-colour", "tiny", "tiny-colour"):
+        viewer.session.use(name)
+    viewer.wait(lambda: bool(viewer.states) and viewer.phases[-1] == ("tiny-colour", "ready"))
+    assert viewer.read(5).model == "tiny-colour"
+
+
+def test_unknown_network_fails_and_the_one_before_goes_on(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    viewer.use("no such network")
+    state = viewer.states[-1]
+    assert state.phase == "failed"
+    assert state.error is not None
+    result = viewer.read(4)
+    assert result.model == "tiny"
+    assert result.generation == state.generation
+
+
+def test_a_bug_while_loading_is_a_failure_with_a_sentence(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def explode(*_: Any, **__: Any) -> None:
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setattr("engine.zoo.open_network", explode)
+    viewer.use("tiny")
+    assert viewer.states[-1].phase == "failed"
+    assert viewer.states[-1].error is not None
+    assert "tiny" in viewer.states[-1].error.message
+    caplog.clear()
+
+
+def test_failing_frames_give_one_notice_until_one_works_again(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    viewer.use("tiny")
+    healthy = Classifier.predict
+    seen: list[int] = []
+    read = Flag()
+
+    def failing(self: Classifier, frame: Frame, **options: Any) -> Result:
+        seen.append(frame.index)
+        read.set()
+        if frame.index < 100:
+            raise FloatingPointError("broken")
+        return healthy(self, frame, **options)
+
+    monkeypatch.setattr(Classifier, "predict", failing)
+
+    def feed(index: int) -> None:
+        read.clear()
+        viewer.session.submit(drawn(index))
+        assert read.wait(20)
+
+    for index in range(5):
+        feed(index)
+    viewer.wait(lambda: bool(viewer.errors))
+    assert len(viewer.errors) == 1
+    assert viewer.errors[0].message
+    viewer.read(100)
+    assert len(viewer.errors) == 1
+    feed(6)
+    viewer.wait(lambda: len(viewer.errors) == 2)
+    assert seen == [0, 1, 2, 3, 4, 100, 6]
+    caplog.clear()
+
+
+def test_stop_while_idle_or_busy_ends_the_thread(home: Path) -> None:
+    idle = Viewer()
+    idle.session.stop()
+    assert not idle.session._worker.alive
+    busy = Viewer()
+    busy.use("tiny")
+    for index in range(50):
+        busy.session.submit(drawn(index))
+    busy.session.stop()
+    assert not busy.session._worker.alive
+    before = len(busy.states)
+    busy.session.use("tiny-colour")
+    busy.session.submit(drawn(1))
+    assert len(busy.states) == before

@@ -1,0 +1,228 @@
+"""Converted networks say what torch says, layer by layer, and torch is not needed a second time."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import runtime, store, zoo
+from engine.runtime import SOFTMAX, Device
+from engine.types import Floats, ModelCard
+
+TORCH = Device("torch", "CPU · PyTorch", "asked for")
+OPENVINO = Device("openvino", "CPU · OpenVINO", "asked for")
+
+
+def open_on(device: Device, card: ModelCard) -> runtime.Network:
+    return runtime.open_network(card, digest=zoo.weights_digest(card), build=lambda: zoo.network(card), device=device)
+
+
+def batch(card: ModelCard, count: int) -> Floats:
+    shape = (count, card.preprocess.channels, card.preprocess.size, card.preprocess.size)
+    return np.random.default_rng(3).normal(size=shape).astype(np.float32)
+
+
+@pytest.mark.parametrize("name", ["tiny", "tiny-colour"])
+def test_openvino_gives_what_torch_gives_for_any_batch(name: str, home: Path) -> None:
+    import torch
+
+    card = zoo.model_card(name)
+    fast, net = open_on(OPENVINO, card), zoo.network(card)
+    for count in (1, 3, 8):
+        inputs = batch(card, count)
+        with torch.inference_mode():
+            expected = net(torch.from_numpy(inputs)).numpy()
+        logits, maps = fast.run(inputs)
+        assert maps is None
+        assert np.allclose(logits, expected, atol=1e-5)
+
+
+def test_every_layer_is_the_same_on_both_devices(home: Path) -> None:
+    card = zoo.model_card("tiny")
+    fast, slow = open_on(OPENVINO, card), open_on(TORCH, card)
+    assert fast.layers == slow.layers
+    for layer in fast.layers:
+        assert (zoo.kernels(card, layer.name) is None) == (layer.weights == ""), layer.name
+    inputs = batch(card, 2)
+    plain, _ = fast.run(inputs)
+    for layer in fast.layers[:-1]:
+        logits, maps = fast.run(inputs, layer.name)
+        _, expected = slow.run(inputs, layer.name)
+        assert maps is not None
+        assert expected is not None
+        assert maps[0].size == np.prod(layer.shape)
+        assert np.allclose(maps, expected, atol=1e-4), layer.name
+        assert np.allclose(logits, plain, atol=1e-5), f"watching {layer.name} changes the answer"
+
+
+def test_layers_read_like_chapters(home: Path) -> None:
+    from collections import OrderedDict
+
+    from torch import nn
+
+    net = nn.Sequential(
+        OrderedDict(
+            conv1=nn.Conv2d(1, 4, 5, padding=2),
+            norm1=nn.BatchNorm2d(4),
+            relu1=nn.ReLU(),
+            pool1=nn.MaxPool2d(2),
+            dropout=nn.Dropout(0.5),
+            flatten=nn.Flatten(),
+            fc1=nn.Linear(4 * 14 * 14, 20),
+            relu2=nn.ReLU(),
+            fc2=nn.Linear(20, 11),
+        )
+    )
+    card = zoo.model_card("tiny")
+    layers = runtime.open_network(card, digest="chapters", build=lambda: net.eval(), device=OPENVINO).layers
+    assert [(layer.title, layer.shape, layer.weights) for layer in layers] == [
+        ("conv1", (4, 28, 28), "conv1.weight"),
+        ("batch norm", (4, 28, 28), ""),
+        ("ReLU", (4, 28, 28), ""),
+        ("pool1", (4, 14, 14), ""),
+        ("flatten", (784, 1, 1), ""),
+        ("fully connected 1", (20, 1, 1), "fc1.weight"),
+        ("ReLU", (20, 1, 1), ""),
+        ("fully connected 2", (11, 1, 1), "fc2.weight"),
+        ("softmax", (11, 1, 1), ""),
+    ]
+    assert layers[-1].name == SOFTMAX
+
+
+def test_an_activation_that_works_in_place_does_not_spoil_the_layer_before_it(own_home: Path) -> None:
+    from torch import nn
+
+    from tests.engine.conftest import write_network
+
+    card = write_network("mine")
+    net = nn.Sequential(nn.Conv2d(1, 4, 3), nn.ReLU(inplace=True), nn.Flatten(), nn.Linear(4 * 26 * 26, 11))
+    network = runtime.open_network(card, digest="in place", build=lambda: net, device=TORCH)
+    _, before = network.run(batch(card, 1), "0")
+    assert before is not None
+    assert before.min() < 0
+
+
+def test_shortcuts_and_modules_used_twice_are_layers_of_their_own(own_home: Path) -> None:
+    import torch
+    from torch import nn
+
+    from tests.engine.conftest import write_network
+
+    class Block(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = nn.Conv2d(1, 4, 3, padding=1)
+            self.relu = nn.ReLU(inplace=True)
+            self.flatten = nn.Flatten()
+            self.fc = nn.Linear(4 * 28 * 28, 11)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            y = self.relu(self.conv(x))
+            y = y - 0.5
+            y += x
+            return self.fc(self.flatten(self.relu(y)))
+
+    torch.manual_seed(0)
+    card, net = write_network("mine"), Block().eval()
+    fast = runtime.open_network(card, digest="block", build=lambda: net, device=OPENVINO)
+    slow = runtime.open_network(card, digest="block", build=lambda: net, device=TORCH)
+    assert [layer.name for layer in fast.layers] == ["conv", "relu", "relu_1", "flatten", "fc", SOFTMAX]
+    inputs = batch(card, 2)
+    for layer in ("conv", "relu", "relu_1"):
+        maps, expected = fast.run(inputs, layer)[1], slow.run(inputs, layer)[1]
+        assert maps is not None
+        assert expected is not None
+        assert np.allclose(maps, expected, atol=1e-5), layer
+
+
+def test_second_start_needs_no_torch(home: Path) -> None:
+    open_on(OPENVINO, zoo.model_card("tiny"))
+    code = (
+        "import sys, numpy as np; from engine import zoo; card = zoo.model_card('tiny'); net = zoo.open_network(card); "
+        "net.run(np.zeros((1, 1, 28, 28), np.float32), 'conv1'); zoo.kernels(card, 'conv1'); "
+        "print(net.device.kind, 'torch' in sys.modules, 'openvino_telemetry.main' in sys.modules)"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        env={**os.environ},
+        cwd=Path(zoo.__file__).parents[1],
+    )
+    assert done.stdout.split() == ["openvino", "False", "False"], done.stderr
+
+
+def test_new_weights_are_converted_anew(own_home: Path) -> None:
+    from tests.engine.conftest import write_network
+
+    one, other = write_network("one", seed=1), write_network("other", seed=2)
+    inputs = batch(one, 1)
+    first = open_on(OPENVINO, one).run(inputs)[0]
+    assert not np.allclose(first, open_on(OPENVINO, other).run(inputs)[0])
+    assert one.weights is not None
+    assert other.weights is not None
+    one.weights.write_bytes(other.weights.read_bytes())
+    assert np.allclose(open_on(OPENVINO, one).run(inputs)[0], open_on(OPENVINO, other).run(inputs)[0])
+    assert len(list((store.cache_folder() / "networks").iterdir())) == 2
+
+
+def test_damaged_cache_is_made_again(own_home: Path) -> None:
+    from tests.engine.conftest import write_network
+
+    card = write_network("mine")
+    expected = open_on(OPENVINO, card).run(batch(card, 1))[0]
+    folder = runtime.converted_folder(card, zoo.weights_digest(card))
+    (folder / "model.xml").write_text("<net")
+    assert np.allclose(open_on(OPENVINO, card).run(batch(card, 1))[0], expected)
+
+
+def test_network_without_weights_is_the_same_every_time(own_home: Path) -> None:
+    from tests.engine.conftest import write_network
+
+    card = dataclasses.replace(write_network("mine"), weights=None)
+    inputs = batch(card, 1)
+    assert np.array_equal(open_on(TORCH, card).run(inputs)[0], open_on(TORCH, card).run(inputs)[0])
+
+
+def test_network_that_cannot_be_converted_runs_on_torch_and_says_why(
+    own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from tests.engine.conftest import write_network
+
+    card = write_network("mine")
+
+    def refuse(*_: object, **__: object) -> Path:
+        raise RuntimeError("an operation that is not known")
+
+    monkeypatch.setattr(runtime, "convert", refuse)
+    network = open_on(OPENVINO, card)
+    assert network.device.kind == "torch"
+    assert "OpenVINO" in network.device.why
+    assert network.run(batch(card, 1))[0].shape == (1, 11)
+
+
+def test_without_openvino_torch_is_used_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(runtime, "_openvino_version", lambda: "")
+    monkeypatch.setattr(runtime, "_cuda_driver_sees_a_device", lambda: False)
+    monkeypatch.setattr(runtime.sys, "platform", "linux")
+    device = runtime.best_device()
+    assert device.kind == "torch"
+    assert "no CUDA device found" in device.why
+    assert "OpenVINO is not installed" in device.why
+
+
+def test_a_cache_that_cannot_be_written_to_is_no_obstacle(own_home: Path) -> None:
+    from tests.engine.conftest import write_network
+
+    card = write_network("mine")
+    store.cache_folder().write_text("a file where the folder should be")
+    network = zoo.open_network(card)
+    assert network.device.kind == "torch"
+    assert "stored" in network.device.why
+    assert network.run(batch(card, 1))[0].shape == (1, 11)

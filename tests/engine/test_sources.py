@@ -1,0 +1,409 @@
+"""Frames from files, cameras and our own code; the capture thread."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, ClassVar
+
+import numpy as np
+import pytest
+
+from engine import sources
+from engine.concurrency import Flag
+from engine.errors import EngineError
+from engine.opencv import cv2
+from engine.sources import Camera, Capture, CaptureState, MovingDigits, open_source, read_picture
+from engine.types import Frame
+
+VIDEO_FRAMES = {
+    "bottles.mp4": 1189,
+    "cars_from_above.mp4": 377,
+    "cockatoo_closeup.mp4": 280,
+    "kitchen_pancake.mkv": 310,
+    "person_at_table.mp4": 250,
+    "street_people.mp4": 105,
+    "window_plant_wrong_header.avi": 379,
+}
+
+
+class Watcher:
+    """Records what a capture hands on and lets the test wait for it."""
+
+    def __init__(self) -> None:
+        self.frames: list[Frame] = []
+        self.states: list[CaptureState] = []
+        self._news = Flag()
+
+    def on_frame(self, frame: Frame) -> None:
+        self.frames.append(frame)
+        self._news.set()
+
+    def on_state(self, state: CaptureState) -> None:
+        self.states.append(state)
+        self._news.set()
+
+    @property
+    def phases(self) -> list[str]:
+        return [state.phase for state in self.states]
+
+    def wait(self, condition: Callable[[], bool]) -> None:
+        while not condition():
+            self._news.clear()
+            if not condition():
+                assert self._news.wait(20), f"nothing happened; phases so far: {self.phases}"
+
+
+def capture(spec: object, watcher: Watcher) -> Capture:
+    return Capture(str(spec), on_frame=watcher.on_frame, on_state=watcher.on_state)
+
+
+# --- opening
+
+
+def test_video_tells_its_frames_and_can_be_sought_in(make_video: Callable[..., Path]) -> None:
+    source = open_source(str(make_video(frames=12)))
+    assert (source.info.kind, source.info.width, source.info.height) == ("video", 64, 48)
+    assert source.info.frames == 12
+    assert not source.info.live
+    indices = []
+    while (frame := source.read()) is not None:
+        assert abs(int(frame.image.mean()) - (8 * frame.index + 5)) <= 3
+        indices.append(frame.index)
+    assert indices == list(range(12))
+    source.seek(7)
+    again = source.read()
+    assert again is not None
+    assert again.index == 7
+    assert abs(int(again.image.mean()) - 61) <= 3
+    source.close()
+
+
+def test_video_that_breaks_off_ends_with_the_frames_it_has(make_video: Callable[..., Path]) -> None:
+    path = make_video(frames=20)
+    data = path.read_bytes()
+    path.write_bytes(data[: len(data) * 2 // 3])
+    source = open_source(str(path))
+    count = 0
+    while source.read() is not None:
+        count += 1
+    source.close()
+    assert 0 < count < 20
+    assert source.info.frames == count
+
+
+def test_header_that_promises_too_much_is_not_believed(make_video: Callable[..., Path]) -> None:
+    path = make_video(frames=5)
+    data = bytearray(path.read_bytes())
+    place = data.index(b"avih") + 8 + 16
+    data[place : place + 4] = (1_000_000).to_bytes(4, "little")
+    place = data.index(b"strh") + 8 + 32
+    data[place : place + 4] = (1_000_000).to_bytes(4, "little")
+    path.write_bytes(data)
+    source = open_source(str(path))
+    assert source.info.frames is None
+    count = 0
+    while source.read() is not None:
+        count += 1
+    assert source.info.frames == count == 5
+    source.close()
+
+
+def test_pictures_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
+    (tmp_path / "more").mkdir()
+    for name in ("p10.png", "p2.png", "p1.jpg", "more/p3.bmp"):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 9, 3), 128, np.uint8))
+    source = open_source(str(tmp_path))
+    assert source.info.frames == 4
+    names = []
+    while (frame := source.read()) is not None:
+        names.append(frame.source)
+    assert names == ["p3.bmp", "p1.jpg", "p2.png", "p10.png"]
+
+
+@pytest.mark.parametrize("case", ["missing", "empty folder", "text as video", "text as picture", "empty file"])
+def test_what_cannot_be_opened_says_what_to_do(case: str, tmp_path: Path) -> None:
+    path = {
+        "missing": tmp_path / "nothing.mp4",
+        "empty folder": tmp_path,
+        "text as video": tmp_path / "text.mp4",
+        "text as picture": tmp_path / "text.png",
+        "empty file": tmp_path / "empty.avi",
+    }[case]
+    if case.startswith("text"):
+        path.write_text("no picture at all, only words\n" * 50)
+    if case == "empty file":
+        path.touch()
+    with pytest.raises(EngineError) as failure:
+        open_source(str(path))
+    assert failure.value.hint
+    assert str(tmp_path) in failure.value.message
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_half_a_picture_is_an_error(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    path = tmp_path / f"half{suffix}"
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(EngineError) as failure:
+        read_picture(path)
+    assert failure.value.hint
+
+
+def test_read_picture_knows_colours_grey_depth_and_transparency(tmp_path: Path) -> None:
+    red = np.zeros((4, 5, 3), np.uint8)
+    red[:, :, 2] = 200
+    cv2.imwrite(str(tmp_path / "ä red.png"), red)
+    assert read_picture(tmp_path / "ä red.png")[0, 0].tolist() == [200, 0, 0]
+    cv2.imwrite(str(tmp_path / "grey16.png"), np.full((4, 5), 65535, np.uint16))
+    assert read_picture(tmp_path / "grey16.png")[0, 0].tolist() == [255, 255, 255]
+    ink = np.zeros((4, 5, 4), np.uint8)
+    ink[1, 1, 3] = 255  # one black dot, the rest transparent
+    cv2.imwrite(str(tmp_path / "dark.png"), ink)
+    dark = read_picture(tmp_path / "dark.png")
+    assert dark[1, 1].tolist() == [0, 0, 0]
+    assert dark[0, 0].tolist() == [255, 255, 255]
+    ink[1, 1, :3] = 255
+    cv2.imwrite(str(tmp_path / "light.png"), ink)
+    light = read_picture(tmp_path / "light.png")
+    assert light[1, 1].tolist() == [255, 255, 255]
+    assert light[0, 0].tolist() == [0, 0, 0]
+
+
+@pytest.mark.parametrize("spec", ["screen:1,2,3", "screen:0,0,0,10", "screen:left"])
+def test_wrong_region_of_the_screen(spec: str) -> None:
+    with pytest.raises(EngineError, match="region"):
+        open_source(spec)
+
+
+def test_importing_opencv_leaves_qt_alone() -> None:
+    import subprocess
+
+    code = (
+        "import os; before = dict(os.environ); import engine.sources; "
+        "print({k for k in set(before) | set(os.environ) if before.get(k) != os.environ.get(k)})"
+    )
+    clean = {k: v for k, v in os.environ.items() if not k.startswith(("QT_", "OPENCV_"))}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=clean,
+        cwd=Path(sources.__file__).parents[1],
+    )
+    assert "QT_" not in done.stdout
+    assert "LD_LIBRARY_PATH" not in done.stdout
+
+
+# --- moving digits
+
+
+def test_moving_digits_move_and_repeat_exactly() -> None:
+    one, other = MovingDigits(), open_source("digits:")
+    for _ in range(3):
+        frame = other.read()
+        assert frame is not None
+    assert frame.index == 2
+    assert np.array_equal(one.picture(2), frame.image)
+    assert not np.array_equal(one.picture(2), one.picture(20))
+    assert {len(one.truth(index)) for index in range(0, 3000, 100)} == {3}
+    assert len(set("".join(one.truth(index) for index in range(0, 9000, 120)))) == 10
+    other.seek(50)
+    again = other.read()
+    assert again is not None
+    assert again.index == 50
+
+
+# --- capture
+
+
+def test_capture_plays_to_the_end_and_again(make_video: Callable[..., Path]) -> None:
+    watcher = Watcher()
+    playing = capture(make_video(frames=6), watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    assert [frame.index for frame in watcher.frames] == list(range(6))
+    assert watcher.phases == ["opening", "playing", "ended"]
+    assert watcher.states[-1].position == 6
+    assert playing.read_seconds > 0
+    playing.resume()
+    watcher.wait(lambda: watcher.phases.count("ended") == 2)
+    assert [frame.index for frame in watcher.frames[6:]] == list(range(6))
+    playing.stop()
+
+
+def test_capture_loops(make_video: Callable[..., Path]) -> None:
+    watcher = Watcher()
+    playing = capture(make_video(frames=4), watcher)
+    playing.loop = True
+    playing.start()
+    watcher.wait(lambda: len(watcher.frames) >= 10)
+    playing.stop()
+    assert [frame.index for frame in watcher.frames[:10]] == [0, 1, 2, 3, 0, 1, 2, 3, 0, 1]
+    assert "ended" not in watcher.phases
+
+
+def test_capture_pauses_steps_and_seeks(make_video: Callable[..., Path]) -> None:
+    watcher = Watcher()
+    playing = capture(make_video(frames=30), watcher)
+    playing.pause()
+    playing.start()
+    watcher.wait(lambda: "paused" in watcher.phases)
+    assert watcher.frames == []
+    playing.step()
+    watcher.wait(lambda: len(watcher.frames) == 1)
+    playing.step()
+    watcher.wait(lambda: len(watcher.frames) == 2)
+    playing.seek(20)
+    watcher.wait(lambda: len(watcher.frames) == 3)
+    playing.step()
+    watcher.wait(lambda: len(watcher.frames) == 4)
+    assert [frame.index for frame in watcher.frames] == [0, 1, 20, 21]
+    playing.resume()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    assert [frame.index for frame in watcher.frames[4:]] == list(range(22, 30))
+    playing.stop()
+
+
+def test_capture_of_nothing_fails_with_the_reason(tmp_path: Path) -> None:
+    watcher = Watcher()
+    playing = capture(tmp_path / "none.mp4", watcher)
+    playing.start()
+    watcher.wait(lambda: "failed" in watcher.phases)
+    assert watcher.states[-1].error is not None
+    assert watcher.states[-1].error.hint
+    playing.stop()
+
+
+def test_one_bad_picture_does_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "_PICTURE_SECONDS", 0.01)
+    for name in ("1.png", "3.png"):
+        cv2.imwrite(str(tmp_path / name), np.full((8, 8, 3), 99, np.uint8))
+    (tmp_path / "2.png").write_bytes(b"no picture")
+    watcher = Watcher()
+    playing = capture(tmp_path, watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    playing.stop()
+    assert [frame.source for frame in watcher.frames] == ["1.png", "3.png"]
+    errors = [state.error for state in watcher.states if state.error]
+    assert len(errors) == 1
+    assert "2.png" in errors[0].message
+
+
+def test_stop_ends_a_paused_capture_and_nothing_follows(make_video: Callable[..., Path]) -> None:
+    watcher = Watcher()
+    playing = capture(make_video(), watcher)
+    playing.pause()
+    playing.start()
+    watcher.wait(lambda: "paused" in watcher.phases)
+    playing.stop()
+    playing.resume()
+    assert watcher.frames == []
+
+
+# --- cameras
+
+
+class FakeDevice:
+    """Stands in for OpenCV's camera: this machine has none. Gives `left` frames, then is unplugged."""
+
+    plugged: ClassVar[bool] = True
+    left: ClassVar[int] = 3
+    opened: ClassVar[list[int]]
+
+    def __init__(self, index: int, backend: int) -> None:
+        type(self).opened.append(index)
+
+    def isOpened(self) -> bool:
+        return type(self).plugged
+
+    def read(self) -> tuple[bool, Any]:
+        if type(self).left <= 0:
+            type(self).plugged = False
+        if not type(self).plugged:
+            return False, None
+        type(self).left -= 1
+        return True, np.full((6, 8, 3), (0, 0, 250), np.uint8)
+
+    def set(self, *_: Any) -> bool:
+        return True
+
+    def get(self, *_: Any) -> float:
+        return 0.0
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def fake_camera(monkeypatch: pytest.MonkeyPatch) -> type[FakeDevice]:
+    class Device(FakeDevice):
+        opened: ClassVar[list[int]] = []
+
+    monkeypatch.setattr(sources.cv2, "VideoCapture", Device)
+    monkeypatch.setattr(sources, "list_cameras", lambda: [Camera("Desk", 2, "")] if Device.plugged else [])
+    monkeypatch.setattr(sources, "_RETRY_SECONDS", 0.01)
+    return Device
+
+
+def test_no_camera_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "list_cameras", list)
+    for spec in ("camera:", "camera:Desk"):
+        with pytest.raises(EngineError, match=r"No camera was found\.") as failure:
+            open_source(spec)
+        assert "moving digits" in failure.value.hint
+
+
+def test_camera_by_name_in_true_colours(fake_camera: type[FakeDevice]) -> None:
+    source = open_source("camera:Desk")
+    assert fake_camera.opened == [2]
+    assert (source.info.title, source.info.live, source.info.frames) == ("Desk", True, None)
+    frame = source.read()
+    assert frame is not None
+    assert frame.image[0, 0].tolist() == [250, 0, 0]
+    source.close()
+    with pytest.raises(EngineError, match="no camera called") as failure:
+        open_source("camera:Ceiling")
+    assert "Desk" in failure.value.hint
+
+
+def test_unplugged_camera_goes_on_when_it_is_back(fake_camera: type[FakeDevice]) -> None:
+    watcher = Watcher()
+    playing = capture("camera:Desk", watcher)
+    playing.start()
+    watcher.wait(lambda: "waiting" in watcher.phases)
+    seen = len(watcher.frames)
+    assert seen == 2  # one of the three is spent on finding out the size
+    assert watcher.states[-1].error is not None
+    fake_camera.left, fake_camera.plugged = 5, True
+    watcher.wait(lambda: len(watcher.frames) > seen)
+    watcher.wait(lambda: watcher.phases.count("waiting") == 2)
+    playing.stop()
+    assert watcher.phases == ["opening", "playing", "waiting", "playing", "waiting"]
+
+
+# --- real videos
+
+
+@pytest.mark.parametrize("name", VIDEO_FRAMES)
+def test_every_shared_video_plays_to_its_end(name: str, shared_data: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    path = shared_data / "videos" / name
+    if not path.exists():
+        pytest.skip(f"{path} is absent")
+    source = open_source(str(path))
+    count = 0
+    while source.read() is not None:
+        count += 1
+    assert count == VIDEO_FRAMES[name]
+    assert source.info.frames == count
+    source.seek(5)
+    frame = source.read()
+    assert frame is not None
+    assert frame.index == 5
+    source.close()
+    assert capfd.readouterr().err == ""
