@@ -22,11 +22,20 @@ class Augmentation:
         title: as a list shows it.
         help: a sentence on what it does.
         apply: ``(images, generator) -> images``.
+        calm: a gentler way that takes over at the end of a run, so that the network settles on pictures as they are
+            (after YOLOX, Ge et al. 2021, section 2.1, which drops its strong augmentation for the last epochs).
+        calm_from: the share of the run after which it does.
     """
 
     title: str
     help: str
     apply: Callable[[Tensor, Generator], Tensor]
+    calm: Callable[[Tensor, Generator], Tensor] | None = None
+    calm_from: float = 1.0
+
+    def at(self, progress: float) -> Callable[[Tensor, Generator], Tensor]:
+        """What to apply where ``progress`` (0..1) of all steps are done."""
+        return self.calm if self.calm is not None and progress >= self.calm_from else self.apply
 
     def __call__(self, images: Tensor, generator: Generator) -> Tensor:
         return self.apply(images, generator)
@@ -184,6 +193,11 @@ def _strong(images: Tensor, generator: Generator) -> Tensor:
     return cut_out(images, generator, side=0.18, share=0.12)
 
 
+def _gentle(images: Tensor, generator: Generator) -> Tensor:
+    images = pen_width(images, generator, strength=0.4, share=0.2)
+    return warp(images, generator, degrees=7, scale=0.07, shear=0.1, shift=0.04, bend=0.012)
+
+
 def _picture(images: Tensor, generator: Generator) -> Tensor:
     return colour(crop(flip(images, generator), generator), generator)
 
@@ -191,7 +205,13 @@ def _picture(images: Tensor, generator: Generator) -> Tensor:
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation("None", "The pictures as they are.", lambda images, generator: images),
     "light": Augmentation("Light", "Small shifts, turns, zooms and slants.", _light),
-    "strong": Augmentation("Strong", "Warps, pen widths, contrast, blur, grain and small holes, for digits.", _strong),
+    "strong": Augmentation(
+        "Strong",
+        "Warps, pen widths, contrast, blur, grain and small holes, for digits; calmer over the last quarter of a run.",
+        _strong,
+        calm=_gentle,
+        calm_from=0.75,
+    ),
     "picture": Augmentation("Pictures", "Flips, crops and colours, for photographs.", _picture),
 }
 """What a recipe may name. Mirrors the choices of ``TrainingConfig.augmentation``."""

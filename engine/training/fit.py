@@ -236,7 +236,8 @@ class _Training:
                 group["lr"] = rate
             chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
             labels = self.labels[chosen]
-            pictures = self.augment(self.images[chosen].float().div_(255), generator)
+            augment = self.augment.at(self.step / total)
+            pictures = augment(self.images[chosen].float().div_(255), generator)
             with _mixed_precision(self.device):
                 logits = self.model(_normalise(pictures, self.mean, self.std))
             loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
