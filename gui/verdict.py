@@ -53,10 +53,8 @@ def what_happens(history: History, state: str, config: TrainingConfig | None, *,
     left = seconds_left(history)
     rest = f"; {duration(left)} left" if left is not None else ""
     if not skill:
-        far = f"{percent(history.steps[-1].accuracy)} of the last ones were read correctly"
-        return f"Epoch 1 of {total}: the first look at {started.train_images:,} pictures; {far}{rest}.", _setting(
-            history
-        )
+        far = percent(history.steps[-1].accuracy)
+        return f"Epoch 1 of {total}: it read {far} of the last pictures correctly{rest}.", _setting(history)
     return f"Epoch {now} of {total}: the network {skill}{rest}.", diagnosis(history) or _setting(history)
 
 

@@ -190,7 +190,7 @@ def test_cancel_and_discard_asks_first(panel: TrainPanel, qtbot: QtBot, endless:
     qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
     answer(panel, qtbot, "Go on training")
     assert run.alive
-    qtbot.mouseClick(panel.cancel_button, Qt.MouseButton.LeftButton)
+    panel.cancel()  # as the status bar's cross does
     answer(panel, qtbot, "Cancel and discard")
     qtbot.waitUntil(lambda: not run.folder.exists(), timeout=LONG)
     qtbot.waitUntil(lambda: panel.list.count() == 0, timeout=LONG)
