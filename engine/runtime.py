@@ -45,7 +45,8 @@ SOFTMAX = "softmax"  # the last layer of every network here: its probabilities
 
 _LOGITS = "logits"
 _FORMAT = 2  # of the converted networks; another number leaves the old ones unread
-_SMALL = 3_000_000  # parameters up to which a network is computed exactly and needs no blob cache
+_SMALL = 3_000_000  # parameters up to which a network is computed exactly (where the processor could do it in bfloat16)
+_KEPT_FOLDERS = 40  # converted networks kept on disk; every epoch of a run that is looked at makes one
 _KEPT_VARIANTS = 3  # compiled networks kept per model, so that going back to a layer is instant
 
 
@@ -186,7 +187,17 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module]) -> 
             _move(making, folder)
     finally:
         shutil.rmtree(making, ignore_errors=True)
+    _forget_the_oldest(folder.parent)
     return folder
+
+
+def _forget_the_oldest(root: Path) -> None:
+    ages: list[tuple[float, Path]] = []
+    for about in root.glob("*/about.json"):
+        with contextlib.suppress(OSError):  # another process forgets, too
+            ages.append((about.stat().st_mtime, about.parent))
+    for _, folder in sorted(ages, reverse=True)[_KEPT_FOLDERS:]:
+        store.remove_folder(folder)
 
 
 def _move(folder: Path, to: Path) -> None:
@@ -241,6 +252,8 @@ class _OpenVINONetwork:
     def __init__(self, card: ModelCard, folder: Path, device: Device, *, interactive: bool) -> None:
         openvino = _import_openvino()
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
+        with contextlib.suppress(OSError):
+            (folder / "about.json").touch()  # used: not to be forgotten
         self.device = device
         self.layers = (
             *(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in about["layers"]),
@@ -256,8 +269,7 @@ class _OpenVINONetwork:
         }
         if self.parameters <= _SMALL:
             self._options["INFERENCE_PRECISION_HINT"] = "f32"
-        else:
-            self._options["CACHE_DIR"] = str(store.cache_folder() / "compiled")
+        # No cache of compiled networks: it would load a ResNet-50 0.2 s sooner, for 100 MB of disk a watched layer.
         self._requests: OrderedDict[str, Any] = OrderedDict()
         self._request("")
 

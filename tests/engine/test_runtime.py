@@ -172,6 +172,22 @@ def test_new_weights_are_converted_anew(own_home: Path) -> None:
     assert len(list((store.cache_folder() / "networks").iterdir())) == 2
 
 
+def test_cache_forgets_what_was_not_used_for_longest(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from tests.engine.conftest import write_network
+
+    monkeypatch.setattr(runtime, "_KEPT_FOLDERS", 2)
+    root = store.cache_folder() / "networks"
+    for age, name in ((100, "old"), (200, "older")):
+        (root / name).mkdir(parents=True)
+        (root / name / "about.json").write_text("{}")
+        then = (root / name / "about.json").stat().st_mtime - age
+        os.utime(root / name / "about.json", (then, then))
+    card = write_network("mine")
+    open_on(OPENVINO, card)
+    kept = {folder.name for folder in root.iterdir()}
+    assert kept == {"old", runtime.converted_folder(card, zoo.weights_digest(card)).name}
+
+
 def test_damaged_cache_is_made_again(own_home: Path) -> None:
     from tests.engine.conftest import write_network
 
