@@ -17,7 +17,7 @@ from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
-from PySide6.QtCore import QBuffer, QIODevice, QPointF, QRect, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QPointF, QRect, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
     QCursor,
@@ -27,6 +27,7 @@ from PySide6.QtGui import (
     QGuiApplication,
     QImage,
     QImageReader,
+    QImageWriter,
     QMouseEvent,
     QPainter,
     QPainterPath,
@@ -250,10 +251,7 @@ class Canvas(QWidget):
 
     def save(self, path: Path) -> None:
         """Write the drawing as a PNG; `failed` says why that did not work."""
-        buffer = QBuffer()
-        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-        self._network.save(buffer, b"PNG")
-        data = bytes(buffer.data().data())
+        data = encoded(self._network)
         try:
             replace_file(path, lambda temporary: temporary.write_bytes(data))
         except EngineError as error:
@@ -551,6 +549,17 @@ class Canvas(QWidget):
             event.accept()
         else:
             event.ignore()
+
+
+def encoded(image: QImage, kind: bytes = b"png", quality: int = -1) -> bytes:
+    """A picture as the bytes of a file, lossless unless told otherwise."""
+    buffer = QBuffer()
+    buffer.open(QIODevice.OpenModeFlag.WriteOnly)
+    writer = QImageWriter(buffer, QByteArray(kind))
+    writer.setQuality(quality)
+    if not writer.write(image):
+        raise EngineError("The picture could not be written.", writer.errorString())
+    return bytes(buffer.data().data())
 
 
 def _light_on_dark(image: QImage) -> bool:

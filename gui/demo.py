@@ -257,9 +257,8 @@ class Demo:
 
     def make_video(self) -> Path:
         """A small video of the moving digits (a stream of JPEG pictures)."""
-        from PySide6.QtCore import QBuffer, QIODevice
-
         from engine import open_source
+        from gui.canvas import encoded
 
         source = open_source("digits:")
         data = bytearray()
@@ -267,10 +266,7 @@ class Demo:
             frame = source.read()
             if frame is None:
                 break
-            buffer = QBuffer()
-            buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-            _image(frame).save(buffer, b"JPG", 90)
-            data += bytes(buffer.data().data())
+            data += encoded(_image(frame), b"jpg", 90)
         source.close()
         path = self.home / "moving digits.mjpeg"
         path.write_bytes(bytes(data))

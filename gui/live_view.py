@@ -12,7 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QBuffer, QEvent, QIODevice, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
@@ -46,6 +46,7 @@ from PySide6.QtWidgets import (
 
 from engine import EngineError, replace_file
 from gui.bridge import Bridge
+from gui.canvas import encoded
 from gui.settings import Settings
 from gui.theme import scaled_font, set_role, theme
 
@@ -497,10 +498,7 @@ class LiveStage(QWidget):
 
     def save_snapshot(self, path: Path, image: QImage | None = None) -> None:
         """Write the snapshot; `failed` says why that did not work."""
-        buffer = QBuffer()
-        buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-        (image or self.picture.snapshot()).save(buffer, b"PNG")
-        data = bytes(buffer.data().data())
+        data = encoded(image or self.picture.snapshot())
         try:
             replace_file(path, lambda temporary: temporary.write_bytes(data))
         except EngineError as error:

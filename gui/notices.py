@@ -82,6 +82,7 @@ class Notice(QFrame):
             self.details_button.setCheckable(True)
             self._foot.addWidget(self.details_button)
             text = QPlainTextEdit(details)
+            text.setObjectName("details")
             text.setReadOnly(True)
             text.setMaximumHeight(160)
             text.setAccessibleName("Details of this message")

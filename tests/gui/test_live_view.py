@@ -1,0 +1,137 @@
+"""Live: nothing to see, moving digits, a video, and what happens when one goes away and comes back."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import cv2
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPointF, QUrl
+from PySide6.QtGui import QImage
+
+from engine import open_source
+from gui.window import MainWindow
+from tests.gui.conftest import drop
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Two seconds of moving digits."""
+    path = tmp_path_factory.mktemp("video") / "digits.avi"
+    source = open_source("digits:")
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter.fourcc(*"MJPG"), 30, (source.info.width, source.info.height))
+    for _ in range(60):
+        frame = source.read()
+        assert frame is not None
+        writer.write(np.ascontiguousarray(frame.image[..., ::-1]))
+    writer.release()
+    source.close()
+    return path
+
+
+def showing(window: MainWindow) -> int:
+    frame = window.live.picture.frame
+    return -1 if frame is None else frame.index
+
+
+def test_without_a_source_it_says_what_one_could_look_at(window: MainWindow, qtbot, monkeypatch) -> None:
+    monkeypatch.setattr("engine.sources.list_cameras", list)
+    window.set_mode("live")
+    qtbot.waitUntil(lambda: window.live.welcome.text == "No camera found")
+    assert window.live.welcome.buttons["digits"].isVisible()
+    assert not window.live.play.isEnabled() and not window.live.shot.isEnabled()
+    window.live.welcome.buttons["digits"].click()
+    qtbot.waitUntil(lambda: window.live.picture.result is not None, timeout=20_000)
+
+
+def test_moving_digits_are_read_where_they_are(window: MainWindow, qtbot) -> None:
+    window.moving_action.trigger()
+    assert window.mode == "live"
+    qtbot.waitUntil(
+        lambda: window.live.picture.result is not None and len(window.live.picture.result.text) > 1, timeout=20_000
+    )
+    result = window.live.picture.result
+    assert result.frame is window.live.picture.frame, "boxes belong to the picture that is shown"
+    assert window.inside.shown_layer or window.inside._newest is not None
+    qtbot.waitUntil(lambda: window._pace.text() != "" and "fps" in window._pace.text())
+    qtbot.waitUntil(lambda: len(window.live._strip._seconds) == 4)
+
+
+def test_a_dropped_video_plays_freezes_steps_and_goes_to_a_place(window: MainWindow, qtbot, video: Path) -> None:
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(video))])
+    drop(window, data)
+    live = window.live
+    qtbot.waitUntil(lambda: live.playing and showing(window) > 3, timeout=20_000)
+    assert live.scrub.maximum() == 59
+    live.toggle()
+    qtbot.waitUntil(lambda: not live.playing)
+    qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
+    live.scrub.setSliderPosition(40)
+    live._scrubbed(0)
+    qtbot.waitUntil(lambda: showing(window) == 40, timeout=20_000)
+    live.step()
+    qtbot.waitUntil(lambda: showing(window) == 41, timeout=20_000)
+    live.toggle()
+    qtbot.waitUntil(lambda: live.playing)
+
+
+def test_a_video_ends_or_begins_again(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    window.live.loop.setChecked(False)
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: window.live._state is not None and window.live._state.phase == "ended", timeout=30_000)
+    window.live.toggle()
+    qtbot.waitUntil(lambda: window.live.playing and 0 <= showing(window) < 50, timeout=20_000)
+
+
+def test_leaving_the_stage_stops_the_video_and_coming_back_goes_on(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: window.live.playing and showing(window) > 1, timeout=20_000)
+    window.set_mode("draw")
+    qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
+    window.set_mode("live")
+    qtbot.waitUntil(lambda: window.live.playing)
+
+
+def test_a_snapshot_has_the_size_of_the_picture_and_its_boxes(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    window.moving_action.trigger()
+    qtbot.waitUntil(
+        lambda: window.live.picture.result is not None and bool(window.live.picture.result.regions), timeout=20_000
+    )
+    window.live.toggle()
+    window.live.save_snapshot(tmp_path / "shot.png")
+    image = QImage(str(tmp_path / "shot.png"))
+    frame = window.live.picture.frame
+    assert (image.width(), image.height()) == (frame.image.shape[1], frame.image.shape[0])
+    image = image.convertToFormat(QImage.Format.Format_RGB888)
+    rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())
+    pixels = rows[:, : image.width() * 3].reshape(image.height(), image.width(), 3)
+    assert (pixels != frame.image).any()
+
+
+def test_a_file_that_is_no_video_is_explained(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    (tmp_path / "broken.mp4").write_bytes(b"not a video")
+    window.set_mode("live")
+    window.live.open(str(tmp_path / "broken.mp4"))
+    qtbot.waitUntil(lambda: window.live._state is not None and window.live._state.phase == "failed", timeout=20_000)
+    assert "broken.mp4" in window.live.welcome.text
+    assert window.live.welcome.buttons["retry"].isVisible()
+    assert str(tmp_path / "broken.mp4") not in window.settings.texts("recent")
+
+
+def test_zooming_keeps_the_point_under_the_mouse_and_fit_shows_all(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: showing(window) >= 0, timeout=20_000)
+    picture = window.live.picture
+    whole = picture._place()
+    point = QPointF(whole.x() + whole.width() * 0.4, whole.y() + whole.height() * 0.6)
+    picture.zoom(3.0, point)
+    place = picture._place()
+    assert place.width() > 2.9 * whole.width()
+    assert (point.x() - place.x()) / place.width() == pytest.approx(0.4, abs=1e-6)
+    window.fit_action.trigger()
+    assert picture._place() == whole

@@ -1,0 +1,232 @@
+"""The window as a person meets it: drawing and reading, modes, layout, memory, looks, notices."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
+from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QLabel, QToolButton, QWidget
+
+from engine import EngineError
+from gui.theme import DARK, LIGHT, OKABE_ITO, theme
+from gui.window import MODES, PANELS, MainWindow, ShortcutList
+from tests.gui.conftest import ONE, SEVEN, drop, open_window, stroke
+
+
+def contrast(one: str, other: str) -> float:
+    """WCAG 2.1 contrast ratio of two #rrggbb colours."""
+
+    def light(colour: str) -> float:
+        parts = [int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5)]
+        linear = [part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts]
+        return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+    bright, dark = sorted((light(one), light(other)), reverse=True)
+    return (bright + 0.05) / (dark + 0.05)
+
+
+def test_a_drawn_seven_is_read_and_its_bars_painted(window: MainWindow, qtbot) -> None:
+    with qtbot.waitSignal(window.answer.painted, check_params_cb=lambda r: r.text == "7", timeout=20_000):
+        stroke(window.canvas, SEVEN)
+    assert window.answer.reading.text == "7"
+    assert window.answer.bars.values["7"] > 0.9
+    seen = window.answer.input.image()
+    assert seen.shape == (28, 28) and seen.max() > 200
+
+
+def test_strokes_made_before_the_network_is_ready_are_read(qtbot, home: Path) -> None:
+    window = open_window(qtbot)
+    stroke(window.canvas, SEVEN)
+    assert window.bridge.state is None or window.bridge.state.phase != "ready"
+    assert "Getting the network ready" in window.answer.reading.text
+    qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=120_000)
+    window.close()
+
+
+def test_several_digits_are_a_number_with_boxes_and_inputs_to_choose(window: MainWindow, qtbot) -> None:
+    stroke(window.canvas, SEVEN)
+    stroke(window.canvas, ONE)
+    qtbot.waitUntil(lambda: window.answer.reading.text == "71", timeout=20_000)
+    assert [label.text for label in window.canvas._labels] == ["7", "1"]
+    assert window.answer.bars.values["7"] > 0.5
+    window.answer.input.setFocus()
+    qtbot.keyClick(window.answer.input, Qt.Key.Key_Right)
+    assert window.answer.bars.values["1"] > 0.5
+    qtbot.waitUntil(lambda: window.bridge._wanted_layer[1] == 1)
+
+
+def test_a_scribble_is_no_digit_and_a_blank_is_nothing(window: MainWindow, qtbot) -> None:
+    turns = np.linspace(0, 15, 60)
+    stroke(window.canvas, [(420 + 190 * np.sin(t * 2.3), 280 + 170 * np.cos(t * 3.1)) for t in turns])
+    qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
+    window.clear_action.trigger()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "Nothing drawn yet", timeout=20_000)
+    assert window.canvas._labels == ()
+    window.undo_action.trigger()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
+
+
+@pytest.mark.parametrize("mode", [mode.name for mode in MODES])
+def test_every_mode_draws_itself_with_its_docks(window: MainWindow, qtbot, mode: str) -> None:
+    window._mode_actions[mode].trigger()
+    assert window.mode == mode
+    wanted = next(m for m in MODES if m.name == mode).docks
+    assert {panel.name for panel in PANELS if window._docks[panel.name].isVisible()} == set(wanted)
+    image = window.grab().toImage()
+    assert len({image.pixel(x, y) for x in range(0, image.width(), 40) for y in range(0, image.height(), 40)}) > 3
+
+
+def test_at_1280_by_800_all_three_places_are_seen_whole(window: MainWindow, qtbot) -> None:
+    qtbot.wait(50)
+    for widget in (window.canvas, window.answer.bars, window.answer.input, window.inside):
+        corner = widget.mapTo(window, QPoint(0, 0))
+        assert not widget.visibleRegion().isEmpty()
+        assert widget.visibleRegion().boundingRect() == widget.rect(), f"{widget.objectName()} is cut off"
+        assert window.rect().contains(corner)
+    assert window.canvas.paper.width() >= 480
+
+
+@pytest.mark.qt_log_ignore("This plugin does not support raise", extend=True)
+def test_a_hidden_dock_stays_hidden_in_its_mode_until_the_layout_is_reset(window: MainWindow, qtbot) -> None:
+    window._docks["answer"].close()
+    window.set_mode("live")
+    assert window._docks["answer"].isVisible()
+    window.set_mode("draw")
+    assert not window._docks["answer"].isVisible()
+    window._docks["inside"].setFloating(True)
+    window.reset_action.trigger()
+    assert window._docks["answer"].isVisible() and not window._docks["inside"].isFloating()
+    assert window.dockWidgetArea(window._docks["inside"]) == Qt.DockWidgetArea.BottomDockWidgetArea
+
+
+def test_layout_mode_pen_and_model_are_remembered(window: MainWindow, qtbot) -> None:
+    window.canvas.set_pen_width(31)
+    window._docks["inside"].close()
+    window.set_theme("dark")
+    window.set_mode("models")
+    window.close()
+    again = open_window(qtbot)
+    assert again.mode == "models" and again.canvas.pen_width == 31 and theme.dark
+    again.set_mode("draw")
+    assert not again._docks["inside"].isVisible() and again._docks["answer"].isVisible()
+    assert again._model == "digits"
+    again.set_theme("system")
+    again.close()
+
+
+def test_a_forgotten_model_falls_back_to_the_bundled_one(qtbot, home: Path) -> None:
+    (home / "window.ini").write_text("[General]\nmodel=was-deleted\n")
+    window = open_window(qtbot)
+    qtbot.waitUntil(
+        lambda: (
+            window.bridge.state is not None
+            and (window.bridge.state.name, window.bridge.state.phase) == ("digits", "ready")
+        ),
+        timeout=120_000,
+    )
+    assert window.choice.currentData() == "digits"
+    assert len(window.notices.cards) == 1
+    window.close()
+
+
+def test_the_zoo_is_listed_and_described(window: MainWindow, qtbot) -> None:
+    qtbot.waitUntil(lambda: window.choice.findData("digits") >= 0)
+    window.set_mode("models")
+    assert window.models.chosen.name == "digits"
+    assert not window.models.delete_button.isVisible(), "what came with ConvScope is not deleted"
+    assert not window.models.use_button.isEnabled()
+
+
+def test_f1_lists_every_shortcut_of_the_actions(window: MainWindow, qtbot) -> None:
+    window.keys_action.trigger()
+    dialog = window.findChild(ShortcutList)
+    words = {label.text() for label in dialog.findChildren(QLabel)}
+    assert {"Undo", "Ctrl+Z", "Thinner pen", "[", "Next layer", "Draw", "Ctrl+1"} <= words
+    for _, actions in window._sections:
+        for action in actions:
+            if not action.shortcut().isEmpty():
+                assert action.text().replace("&", "").rstrip("…") in words
+    dialog.close()
+
+
+def test_no_two_actions_of_a_mode_share_a_key(window: MainWindow) -> None:
+    keys: dict[str, str] = {}
+    for action in window.actions():
+        for key in action.shortcuts():
+            where = next((mode for each, mode in window._only_in if each is action), "")
+            for mode in [where] if where else [mode.name for mode in MODES]:
+                assert keys.setdefault(f"{mode} {key.toString()}", action.text()) == action.text()
+
+
+def test_every_button_has_a_name_and_a_tooltip(window: MainWindow) -> None:
+    for mode in MODES:
+        window.set_mode(mode.name)
+    for button in window.findChildren(QToolButton):
+        if button.objectName().startswith("qt_") or button.parent() is None:
+            continue
+        assert button.toolTip() or button.text(), button
+        assert button.accessibleName() or button.text() or button.toolTip(), button
+
+
+@pytest.mark.parametrize("colours", [LIGHT, DARK], ids=["light", "dark"])
+def test_text_can_be_read_on_every_ground(colours) -> None:
+    for ground in (colours.window, colours.base, colours.raised, colours.soft):
+        assert contrast(colours.text, ground) >= 7
+        assert contrast(colours.dim, ground) >= 4.5
+    assert contrast(colours.accent, colours.base) >= 4.5
+    assert contrast(colours.on_accent, colours.accent) >= 4.5
+    assert len(set(OKABE_ITO)) == 8
+
+
+def test_the_look_changes_at_once_everywhere(window: MainWindow, qtbot) -> None:
+    window.set_theme("light")
+    light = window.grab().toImage().pixelColor(4, 60)
+    window.set_theme("dark")
+    dark = window.grab().toImage().pixelColor(4, 60)
+    assert light.lightness() > 200 and dark.lightness() < 60
+    assert window.grab().toImage().pixelColor(window.answer.mapTo(window, QPoint(3, 300))).lightness() < 80
+    window.set_theme("system")
+
+
+def test_an_error_is_said_once_and_counted(window: MainWindow, qtbot) -> None:
+    for _ in range(3):
+        window.bridge.report(EngineError("The file is broken.", "Choose another one."))
+    qtbot.waitUntil(lambda: [card.count for card in window.notices.cards] == [3])
+    assert len(window.notices.cards) == 1 and window.notices.isVisible()
+    card = window.notices.cards[0]
+    assert card.details_button is None
+    card.close_button.click()
+    assert not window.notices.cards and not window.notices.isVisible()
+
+
+def test_a_bug_is_said_in_plain_words_with_the_traceback_folded_under_it(window: MainWindow, qtbot) -> None:
+    try:
+        raise KeyError("conv7")
+    except KeyError as error:
+        window.bridge.report(error)
+    qtbot.waitUntil(lambda: bool(window.notices.cards))
+    card = window.notices.cards[0]
+    details = card.findChild(QWidget, "details")
+    assert "conv7" not in card.key[0] and card.details_button is not None and not details.isVisible()
+    card.details_button.click()
+    assert details.isVisible() and "KeyError" in details.toPlainText()
+
+
+def test_only_the_newest_notices_stay(window: MainWindow, qtbot) -> None:
+    for number in range(6):
+        window.notices.error(EngineError(f"Trouble {number}"))
+    assert [card.key[0] for card in window.notices.cards] == ["Trouble 3", "Trouble 4", "Trouble 5"]
+
+
+def test_a_picture_dropped_onto_the_window_lies_on_the_paper(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    image = QImage(120, 80, QImage.Format.Format_RGB32)
+    image.fill(Qt.GlobalColor.darkRed)
+    image.save(str(tmp_path / "red.png"))
+    data = QMimeData()
+    data.setUrls([QUrl.fromLocalFile(str(tmp_path / "red.png"))])
+    drop(window, data)
+    assert window.mode == "draw" and not window.canvas.empty
+    assert window.canvas.picture()[280, 420].tolist() == [128, 0, 0]
