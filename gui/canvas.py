@@ -117,7 +117,8 @@ class Canvas(QWidget):
         self._labels: tuple[Label, ...] = ()
         self._network = QImage(*PAPER, QImage.Format.Format_RGB888)
         self._network.fill(Qt.GlobalColor.white)
-        self._screen = QImage(1, 1, QImage.Format.Format_RGB32)
+        self._screen = QImage(1, 1, QImage.Format.Format_RGB32)  # the paper in pixels of the screen
+        self._ratio = 1.0
         self._paper = QRect(0, 0, *PAPER)
         self.setObjectName("canvas")
         self.setMinimumSize(240, 160)
@@ -415,21 +416,19 @@ class Canvas(QWidget):
         )
         ratio = self.devicePixelRatioF()
         pixels = QSize(round(size.width() * ratio), round(size.height() * ratio))
-        if pixels != self._screen.size() or ratio != self._screen.devicePixelRatio():
+        if pixels != self._screen.size():
             self._screen = QImage(pixels, QImage.Format.Format_RGB32)
             self._repaint_screen()
-            self._screen.setDevicePixelRatio(ratio)
+        self._ratio = ratio
         self._shape_cursor()
 
     def _repaint_screen(self) -> None:
-        ratio = self._screen.devicePixelRatio()
-        self._screen.setDevicePixelRatio(1.0)
-        painter = self._painters()[1]
+        network, painter = self._painters()
+        network.end()
         self._ground(painter, QRect(0, 0, *PAPER))
         for item in self._since_clear():
             self._draw(painter, item)
         painter.end()
-        self._screen.setDevicePixelRatio(ratio)
 
     def _shape_cursor(self) -> None:
         """A ring as large as the pen, so that one sees what it will touch."""
@@ -462,12 +461,12 @@ class Canvas(QWidget):
         self._lay_out()
 
     def enterEvent(self, event: QEnterEvent) -> None:
-        if self.devicePixelRatioF() != self._screen.devicePixelRatio():  # the window moved to another screen
+        if self.devicePixelRatioF() != self._ratio:  # the window moved to another screen
             self._lay_out()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
-        painter.drawImage(self._paper.topLeft(), self._screen)
+        painter.drawImage(QRectF(self._paper), self._screen)  # pixel for pixel, whatever the screen's density
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
         if not self._paper.contains(event.rect()):
             painter.setPen(QPen(theme.colour("line"), 1))

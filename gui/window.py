@@ -258,6 +258,7 @@ class MainWindow(QMainWindow):
         self._cards: list[ModelCard] = []
         self._model = self.settings.text("model", DEFAULT_MODEL)
         self._begun = False
+        self._share = -1.0  # of the training in the background that is done
         self.first_time = False
         self._icons: list[tuple[QAction, str]] = []
         self._only_in: list[tuple[QAction, str]] = []
@@ -844,6 +845,10 @@ class MainWindow(QMainWindow):
 
     def _show_background(self, text: str, share: float) -> None:
         """Training in the background; a share below 0: none."""
+        if share < 0 <= self._share and self.mode != "train":
+            card = self.notices.say("The training has ended.", "What it has learned is in the list of networks.")
+            card.add_action("Look at it").clicked.connect(lambda: self.set_mode("train"))
+        self._share = share
         for widget in (self._work, self._work_bar, self._work_cancel):
             widget.setVisible(share >= 0)
         self._work.setText(text)

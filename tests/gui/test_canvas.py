@@ -111,6 +111,20 @@ def test_strokes_survive_resizing_unchanged(canvas: Canvas) -> None:
     assert canvas.picture()[500, 400, 0] < 30
 
 
+def test_ink_is_sharp_and_in_its_place_on_a_dense_screen(qtbot, monkeypatch) -> None:
+    monkeypatch.setattr(Canvas, "devicePixelRatioF", lambda self: 2.0)
+    canvas = Canvas()
+    qtbot.addWidget(canvas)
+    canvas.resize(900, 620)
+    canvas.show()
+    stroke(canvas, [(100, 100), (700, 500)])
+    screen = canvas._screen
+    assert (screen.width(), screen.height()) == (2 * canvas.paper.width(), 2 * canvas.paper.height())
+    for x, y, dark in ((400, 300, True), (700, 100, False), (100, 500, False), (690, 493, True)):
+        colour = screen.pixelColor(x * screen.width() // PAPER[0], y * screen.height() // PAPER[1])
+        assert (colour.lightness() < 60) == dark
+
+
 def test_a_tablet_presses_wider_lines(canvas: Canvas) -> None:
     def tablet(kind: QEvent.Type, x: float, pressure: float) -> None:
         place = QPointF(canvas.paper.x() + x, canvas.paper.y() + 200)
