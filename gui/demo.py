@@ -240,14 +240,21 @@ class Demo:
         self.shoot("moving-digits", "the built-in moving digits", read=self.window.answer.reading.text)
 
     def video(self) -> None:
+        self.window.live.open(str(self.make_video()))
+        self.watch(lambda result: result.frame.index > 30 and len(result.text) > 1, "the video")
+        self.freeze()
+        self.shoot("video", "a video file, frozen", read=self.window.answer.reading.text)
         found = sorted(VIDEO_FOLDER.glob("*.mp4")) if VIDEO_FOLDER.is_dir() else []
-        path = found[0] if found else self.make_video()
-        self.window.live.open(str(path))
-        self.watch(lambda result: result.frame.index > 5, f"the video {path.name}")
+        if found:
+            self.window.live.open(str(found[0]))
+            self.watch(lambda result: result.frame.index > 5, f"the video {found[0].name}")
+            self.freeze()
+            self.shoot("video-without-digits", f"{found[0].name} shows no digit, and none is claimed")
+        self.window.set_mode("draw")
+
+    def freeze(self) -> None:
         self.window.live.toggle()
         self.wait(lambda: not self.window.live.playing, "the video to stand still")
-        self.shoot("video", f"a video file ({path.name if not found else 'of the shared data'}), frozen")
-        self.window.set_mode("draw")
 
     def watch(self, until: Callable[[Result], bool], what: str) -> None:
         """Wait for a result of the source that plays."""

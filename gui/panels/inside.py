@@ -317,7 +317,7 @@ class MapView(QWidget):
         if self.tiles is None or not 0 <= number < self.tiles.shape[0]:
             self._frame.hide()
             return
-        self._frame.setRect(self.tiles.place(number).adjusted(-0.5, -0.5, 0.5, 0.5))
+        self._frame.setRect(self.tiles.place(number))
         self._frame.show()
 
     def _make_tiles(self, shape: tuple[int, int, int], names: tuple[str, ...]) -> None:
@@ -841,7 +841,7 @@ class InsidePanel(QWidget):
         if self._maps is None or self._card is None:
             return
         if self._hover is None:
-            help_text = "Esc: all maps · arrows: other maps" if self._enlarged else "Click a map to enlarge it"
+            help_text = "Esc: all maps · arrows: other maps" if self._enlarged else "Click one to enlarge it"
             self._readout.setText(help_text)
             return
         number, row, column = self._hover

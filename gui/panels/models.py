@@ -265,7 +265,7 @@ class ModelsPanel(QWidget):
         half = (len(card.metrics) + 1) // 2 if len(card.metrics) > 4 else len(card.metrics)
         for number, (name, share) in enumerate(card.metrics.items()):
             row, column = (number, 0) if number < half else (number - half, 2)
-            text, figure = QLabel(name), QLabel(f"{share * 100:.2f} %" if 0 <= share <= 1 else f"{share:g}")
+            text, figure = QLabel(name), QLabel(figure_text(name, share))
             text.setWordWrap(True)
             set_role(text, role="dim")
             self._metrics.addWidget(text, row, column)
@@ -294,6 +294,11 @@ def facts(card: ModelCard) -> list[tuple[str, str]]:
     if card.licence:
         found.append(("Licence", card.licence))
     return found
+
+
+def figure_text(name: str, value: float) -> str:
+    """A measured figure: shares as percent, all else as it is."""
+    return f"{value * 100:.2f} %" if 0 <= value <= 1 and "loss" not in name.lower() else f"{value:.4g}"
 
 
 def unwrapped(text: str) -> str:
