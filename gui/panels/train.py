@@ -308,6 +308,7 @@ class TrainPanel(QWidget):
             row.addWidget(fact)
         row.addStretch(1)
         for button in (self.details, self.pause_button, self.stop_button, self.cancel_button):
+            button.setSizePolicy(QSizePolicy.Policy.Fixed, QSizePolicy.Policy.Fixed)
             row.addWidget(button, 0, Qt.AlignmentFlag.AlignBottom)
         layout.addLayout(row)
 
@@ -646,7 +647,7 @@ class TrainPanel(QWidget):
         total = started.epochs if started else (known.config.epochs if known.config else 0)
         now = current_epoch(history)
         self.facts["Epoch"].show_value(f"{now} of {total}" if now else f"– of {total}")
-        self.facts["Speed"].show_value(f"{steps[-1].images_per_second:,.0f} pictures/s" if steps else "–")
+        self.facts["Speed"].show_value(f"{steps[-1].images_per_second:,.0f} images/s" if steps else "–")
         left = seconds_left(history)
         if known.active:
             self.facts["Time left"].show_value(duration(left) if left is not None else "–", "Time left")
@@ -853,7 +854,7 @@ class _Fact(QWidget):
         self._value = QLabel(self)
         set_role(self._value, role="title")
         layout = QVBoxLayout(self)
-        layout.setContentsMargins(0, 0, 14, 0)
+        layout.setContentsMargins(0, 0, 8, 0)
         layout.setSpacing(0)
         layout.addWidget(self._name)
         layout.addWidget(self._value)

@@ -98,6 +98,8 @@ def test_a_resume_replaces_steps(view: CurvesView) -> None:
     view.show_run(history)
     assert len(view.points) == 50
     history.append(started(epoch=2))  # back to step 40
+    view.refresh()
+    assert len(view.loss.raw.getData()[0]) == 40
     for number in range(41, 56):
         history.append(step(number, loss=9.0))
     view.refresh()

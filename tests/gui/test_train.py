@@ -178,6 +178,7 @@ def test_pause_resume_and_a_killed_process(panel: TrainPanel, qtbot: QtBot, endl
     done = run.history.epochs[-1].epoch
     qtbot.mouseClick(panel.pause_button, Qt.MouseButton.LeftButton)
     qtbot.waitUntil(lambda: bool(run.history.epochs) and run.history.epochs[-1].epoch > done + 1, timeout=LONG)
+    assert run.history.started is not None and run.history.started.epoch >= done  # not from the beginning
     numbers = list(panel.curves.points.steps("step"))
     assert numbers == sorted(set(numbers))  # the same curve goes on
     qtbot.mouseClick(panel.stop_button, Qt.MouseButton.LeftButton)
