@@ -142,7 +142,7 @@ def open_source(spec: str) -> FrameSource:
     if spec == "screen" or spec.startswith("screen:"):
         return _ScreenSource(spec.partition(":")[2].strip())
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", spec):
-        return _VideoSource(spec, live=True)
+        return _VideoSource(spec, remote=True)
     path = Path(spec).expanduser()
     if path.is_dir():
         return _PictureSource(path, find_files(path, PICTURES))
@@ -150,7 +150,7 @@ def open_source(spec: str) -> FrameSource:
         raise EngineError(f"There is no file or folder {path}.", "Check the path.")
     if path.suffix.lower() in PICTURES:
         return _PictureSource(path, [path])
-    return _VideoSource(str(path), live=False)
+    return _VideoSource(str(path), remote=False)
 
 
 def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
@@ -289,16 +289,16 @@ class _CameraSource:
 class _VideoSource:
     """A video file, or a stream from the network."""
 
-    def __init__(self, address: str, *, live: bool) -> None:
-        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 8000] if live else []
+    def __init__(self, address: str, *, remote: bool) -> None:
+        limits = [cv2.CAP_PROP_OPEN_TIMEOUT_MSEC, 8000, cv2.CAP_PROP_READ_TIMEOUT_MSEC, 8000] if remote else []
         self._capture = cv2.VideoCapture(address, cv2.CAP_FFMPEG, limits)
-        if not self._capture.isOpened() and not live:
+        if not self._capture.isOpened() and not remote:
             self._capture = cv2.VideoCapture(address, cv2.CAP_ANY)
-        title = address if live else Path(address).name
+        title = address if remote else Path(address).name
         self._waiting: Any = self._capture.read()[1] if self._capture.isOpened() else None
         if self._waiting is None:
             self._capture.release()
-            if live:
+            if remote:
                 raise EngineError(f"Nothing comes from {address}.", "Check the address and that the sender is on.")
             size = _size_of(Path(address))
             what = "is empty" if size == 0 else "is damaged or no video"
@@ -306,10 +306,10 @@ class _VideoSource:
         height, width = self._waiting.shape[:2]
         fps = _sane_rate(self._capture.get(cv2.CAP_PROP_FPS), 25.0)
         promised = self._capture.get(cv2.CAP_PROP_FRAME_COUNT)
-        frames = None
-        # A header may promise anything: a frame in fewer than this many bytes is not believed.
-        if not live and promised > 0 and promised * 40 <= _size_of(Path(address)):
-            frames = int(promised)
+        # A header may promise anything: a frame in fewer bytes than this is not believed.
+        believed = promised > 0 and (remote or promised * 40 <= _size_of(Path(address)))
+        frames = int(promised) if believed else None
+        live = remote and frames is None  # otherwise it is a file that lies elsewhere
         self.info = SourceInfo(title, "video", width, height, fps, frames, live)
         self._index = 0
 
@@ -400,7 +400,7 @@ class _ScreenSource:
         try:
             import mss
 
-            self._screen: Any = mss.mss()
+            self._screen: Any = mss.MSS() if hasattr(mss, "MSS") else mss.mss()  # its name since 10.2, and before
             whole = self._screen.monitors[0]
             self._area = {"left": box[0], "top": box[1], "width": box[2], "height": box[3]} if box else dict(whole)
             image = self._grab()

@@ -288,14 +288,15 @@ def find_writing(image: Image) -> list[tuple[int, int, Image]]:
         For each group the left and upper corner of its crop in pixels of `image`, and the crop as white ink on black.
     """
     height, width = image.shape[:2]
-    scale = min(1.0, _WORK_SIDE / max(height, width))
-    grey = images.to_grey(image)
-    size = (max(1, round(width * scale)), max(1, round(height * scale)))
-    colour = cv2.resize(image, size, interpolation=cv2.INTER_AREA) if scale < 1 else image
-    small = images.to_grey(colour)
-    rows, columns = small.shape
+    factor = max(1, -(-max(height, width) // _WORK_SIDE))  # a whole number: OpenCV means over blocks much faster
+    rows, columns = height // factor, width // factor
     if min(rows, columns) < 16:
         return []
+    colour = image
+    if factor > 1:
+        whole = image[: rows * factor, : columns * factor]
+        colour = cv2.resize(whole, (columns, rows), interpolation=cv2.INTER_AREA)
+    small = images.to_grey(colour)
     reach = (max(rows, columns) // 12) | 1  # wider than any stroke
     paper = cv2.morphologyEx(small, cv2.MORPH_CLOSE, np.ones((reach, reach), np.uint8))
     darker = cv2.subtract(paper, small)
@@ -322,7 +323,7 @@ def find_writing(image: Image) -> list[tuple[int, int, Image]]:
     groups.sort(key=lambda group: -max(int(h[i]) for i in group))
     found: list[tuple[int, int, Image]] = []
     for group in groups[:_MOST_GROUPS]:
-        found.append(_group_ink(grey, labels, stats, group))
+        found.append(_group_ink(image, factor, labels, stats, group))
     return found
 
 
@@ -381,7 +382,9 @@ def _close(one: Sequence[int], other: Sequence[int]) -> bool:
     return apart < 0.6 * tall and above < (0.15 * tall if apart < 0 else -0.3 * min(ah, bh))
 
 
-def _group_ink(grey: Image, labels: np.ndarray, stats: np.ndarray, group: Sequence[int]) -> tuple[int, int, Image]:
+def _group_ink(
+    image: Image, factor: int, labels: np.ndarray, stats: np.ndarray, group: Sequence[int]
+) -> tuple[int, int, Image]:
     boxes = stats[np.array(group) + 1]
     x0, y0 = int(boxes[:, 0].min()), int(boxes[:, 1].min())
     x1, y1 = int((boxes[:, 0] + boxes[:, 2]).max()), int((boxes[:, 1] + boxes[:, 3]).max())
@@ -390,9 +393,8 @@ def _group_ink(grey: Image, labels: np.ndarray, stats: np.ndarray, group: Sequen
     x0, y0, x1, y1 = max(0, x0 - margin), max(0, y0 - margin), min(columns, x1 + margin), min(rows, y1 + margin)
     mine = np.isin(labels[y0:y1, x0:x1], np.array(group) + 1).astype(np.uint8)
     mine = cv2.dilate(mine, np.ones((5, 5), np.uint8))
-    fx, fy = grey.shape[1] / columns, grey.shape[0] / rows
-    left, top = int(x0 * fx), int(y0 * fy)
-    crop = grey[top : round(y1 * fy), left : round(x1 * fx)]
+    left, top = x0 * factor, y0 * factor
+    crop = images.to_grey(np.ascontiguousarray(image[top : y1 * factor, left : x1 * factor]))
     mine = cv2.resize(mine, (crop.shape[1], crop.shape[0]), interpolation=cv2.INTER_NEAREST)
     paper = int(np.median(crop[mine == 0])) if (mine == 0).any() else 255
     return left, top, images.to_ink(np.where(mine > 0, crop, np.uint8(paper)))
