@@ -17,7 +17,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
-from PySide6.QtCore import QEvent, QPointF, QSignalBlocker, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, Qt, QTimer, Signal
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import (
     QFileDialog,
@@ -451,7 +451,12 @@ class CurvesView(QWidget):
         accuracy = [self._smooth["accuracy"].values, self.points.epochs("validation_accuracy")]
         accuracy += [self._other_smooth["accuracy"].values[: len(self.other)], self.other.epochs("validation_accuracy")]
         low, high = _extent(accuracy)
-        if high <= low:
+        raw = self.points.steps("accuracy")
+        raw = raw[:: max(1, len(raw) // 4000)]
+        known = raw[np.isfinite(raw)]
+        if len(known):
+            low, high = _extent([np.array([low, high]), np.quantile(known, [0.005, 0.995])])
+        if high - low < 0.5:  # a flat line: its noise is not worth the whole plot
             low, high = (0.0, 100.0) if not high else (low - 1, high + 1)
         self.accuracy.box.setYRange(max(0.0, low), high, padding=0.09)
         _, high = _extent([self.points.steps("learning_rate"), self.other.steps("learning_rate")])
@@ -697,7 +702,12 @@ class _Axis(pg.AxisItem):
         super().__init__(side)
         self._percent = percent
         self.enableAutoSIPrefix(False)
-        self.setStyle(tickLength=0, maxTickLevel=1, tickTextOffset=6, hideOverlappingLabels=side == "left")
+        self.setStyle(tickLength=0, maxTickLevel=1, tickTextOffset=6, hideOverlappingLabels=True)
+
+    def boundingRect(self) -> QRectF:
+        # Labels that would reach out of it are left out; the outermost ones may reach out a little.
+        rect: QRectF = super().boundingRect()
+        return rect.adjusted(-16, 0, 16, 0) if self.orientation == "bottom" else rect.adjusted(0, -6, 0, 6)
 
     def tickStrings(self, values: Sequence[float], scale: float, spacing: float) -> list[str]:
         if self.logMode:

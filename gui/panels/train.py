@@ -290,6 +290,9 @@ class TrainPanel(QWidget):
         self.facts = {name: _Fact(name, stage) for name in ("Epoch", "Speed", "Time left", "Best")}
         self.pause_button = QPushButton("Pause", stage)
         self.pause_button.clicked.connect(self._on_pause)
+        self.pause_button.setText("Resume")  # the longer of its two texts: it must not change its width
+        self.pause_button.ensurePolished()
+        self.pause_button.setMinimumWidth(self.pause_button.sizeHint().width())
         self.stop_button = QPushButton("Stop and keep", stage)
         self.stop_button.setToolTip("End training now and keep the best network so far")
         self.stop_button.clicked.connect(lambda: self._ask(self._known[self._shown], "stop"))

@@ -124,6 +124,13 @@ def test_losses_that_are_no_number_leave_a_gap(view: CurvesView) -> None:
     assert all(math.isfinite(value) for value in view.loss.box.viewRange()[1])
 
 
+def test_a_flat_accuracy_keeps_a_readable_axis(view: CurvesView) -> None:
+    view.show_run(a_run(15))  # 50 % at every step
+    low, high = view.accuracy.box.viewRange()[1]
+    assert low < 50 < high and high - low >= 1
+    assert view.accuracy.axis.tickStrings([49.5, 100.0, 100.5], 1.0, 0.5) == ["49.5 %", "100.0 %", ""]
+
+
 def test_nothing_but_nan(view: CurvesView) -> None:
     history = History()
     history.append(started())
