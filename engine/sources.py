@@ -217,7 +217,7 @@ def list_cameras() -> list[Camera]:
 
     cameras: list[Camera] = []
     try:
-        found = list(enumerate_cameras(_camera_backend()))
+        found = sorted(enumerate_cameras(_camera_backend()), key=lambda each: int(each.index))
     except Exception:  # no such service on this system: then there is no camera for us
         return cameras
     names: dict[str, int] = {}

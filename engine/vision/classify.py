@@ -274,6 +274,7 @@ _CONTRAST = 0.22  # ink is darker than the paper around it by this share of the 
 _INK_CONTRAST = 0.3  # the same for the darker part of a mark: what is drawn with a pen has a clear core
 _PAPER_LEVEL = 80  # grey level of paper in poor light
 _PAPER_SPREAD = 0.05  # standard deviation of the paper around a mark, as a share of its level
+_BAR_SPREAD = 0.03  # the same around an upright bar
 _PAPER_TINT = 0.45  # how coloured paper may look in the light of a lamp
 _MOST_GROUPS = 8  # of marks that are read in one picture, the largest first
 
@@ -351,7 +352,7 @@ def _is_writing(
     down, across = np.nonzero(paper)
     places = np.stack([np.ones_like(down), down, across], axis=1).astype(np.float64)
     plane = np.linalg.lstsq(places.T @ places, places.T @ around, rcond=None)[0]
-    if float((around - places @ plane).std()) > _PAPER_SPREAD * level:
+    if float((around - places @ plane).std()) > (_BAR_SPREAD if bar else _PAPER_SPREAD) * level:
         return False
     dark = darker[part][labels[part] == index]
     if float(np.percentile(dark, 75)) < _INK_CONTRAST * level:
