@@ -2,8 +2,8 @@
 
 Two layers of the real panel at the size it has in a window of 1280 × 800: one of 64 maps of the digit network and
 one of 256 maps (56 × 56) of a ResNet-50 with random weights. A refresh is handing the panel a new result and painting
-it, until the event queue is empty. The cost of watching is the median of `Classifier.predict` with the layer over that without
-it, in pairs; its limit is 1.3.
+it, until the event queue is empty. The cost of watching is the median of `Classifier.predict` with the layer over
+that without it, in pairs; its limit is 1.3.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ def test_a_wrong_setting_is_named_in_a_sentence(values: dict[str, Any], said: st
 def test_a_damaged_recipe_says_where(tmp_path: Path) -> None:
     path = tmp_path / "run.toml"
     path.write_text("epochs = = 3")
-    with pytest.raises(EngineError, match="not valid TOML.*line 1"):
+    with pytest.raises(EngineError, match=r"not valid TOML.*line 1"):
         TrainingConfig.read(path)
     with pytest.raises(EngineError, match="cannot be read"):
         TrainingConfig.read(tmp_path / "none.toml")
