@@ -352,6 +352,8 @@ class Canvas(QWidget):
     # the pen --------------------------------------------------------------------------------------------------------
 
     def _pen_down(self, place: QPointF, *, pressure: float = 1.0, erase: bool = False) -> None:
+        if self.empty:
+            self.update(self._invitation())  # it goes
         self._stroke = Stroke(erase or self._eraser)
         self._items.append(self._stroke)
         self._undone.clear()
@@ -380,10 +382,7 @@ class Canvas(QWidget):
         for painter in self._painters():
             self._draw_piece(painter, stroke, len(stroke.points) - 1)
             painter.end()
-        if len(self._items) == 1 and len(stroke.points) == 1:
-            self.update()  # the invitation to draw goes
-        else:
-            self.update(self._to_screen(touched))
+        self.update(self._to_screen(touched))
         self.submit()
 
     def _pen_up(self) -> None:
@@ -472,12 +471,16 @@ class Canvas(QWidget):
             painter.setPen(QPen(theme.colour("line"), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(QRectF(self._paper).adjusted(-0.5, -0.5, 0.5, 0.5))
-        if self.empty:
+        if self.empty and event.region().intersects(self._invitation()):
             self._paint_invitation(painter)
         for label in self._labels:
             if event.region().intersects(self._label_rect(label)):
                 self._paint_label(painter, label)
         painter.end()
+
+    def _invitation(self) -> QRect:
+        middle = self._paper.center()
+        return QRect(middle.x() - 250, middle.y() - 60, 500, 120)
 
     def _paint_invitation(self, painter: QPainter) -> None:
         middle = QRectF(self._paper)

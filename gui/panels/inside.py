@@ -34,7 +34,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QScrollArea,
     QSizePolicy,
-    QStackedLayout,
     QToolButton,
     QVBoxLayout,
     QWidget,
@@ -266,6 +265,8 @@ class MapView(QWidget):
         self._signed = False
         self._selected = -1
         self._names: list[Any] = []
+        self._texts: tuple[str, ...] = ()
+        self._cover: QWidget | None = None
         self.view = pg.GraphicsView(self)
         self.view.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.view.setMouseTracking(True)
@@ -310,6 +311,22 @@ class MapView(QWidget):
             self._signed = signed
             self.item.setLookupTable(self.lut(signed), update=False)
         self.item.setImage(picture, autoLevels=False, levels=(0, 255))
+        if not self.item.isVisible():
+            self.item.show()
+            for name in self._names:
+                name.show()
+
+    def clear(self) -> None:
+        """Show nothing."""
+        self.item.hide()
+        self._frame.hide()
+        for name in self._names:
+            name.hide()
+
+    def cover(self, widget: QWidget) -> None:
+        """Keep a widget of its own over the whole view."""
+        self._cover = widget
+        widget.setGeometry(self.rect())
 
     def select(self, number: int) -> None:
         """Frame a map; -1: none."""
@@ -361,6 +378,8 @@ class MapView(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        if self._cover is not None:
+            self._cover.setGeometry(self.rect())
         tiles = self.tiles
         if tiles is None:
             return
@@ -485,8 +504,9 @@ class InsidePanel(QWidget):
         set_role(self._empty, role="dim")
         self._side = QWidget()
         self._side.hide()
-        self._pages = QStackedLayout()
-        self._pages.addWidget(self._empty)
+        self._stage = QHBoxLayout()
+        self._stage.setSpacing(12)
+        self._stage.addWidget(self._empty, 1)
         self._readout = QLabel()
         self._readout.setAccessibleName("Value under the mouse")
         set_role(self._readout, role="dim")
@@ -504,7 +524,7 @@ class InsidePanel(QWidget):
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         set_role(self, sheet="true")
         layout.addLayout(top)
-        layout.addLayout(self._pages, 1)
+        layout.addLayout(self._stage, 1)
         layout.addLayout(foot)
         self._say_empty()
         self._actions = [
@@ -609,9 +629,13 @@ class InsidePanel(QWidget):
         """Nothing to look at."""
         self._maps = None
         self._say_empty()
-        self._pages.setCurrentIndex(0)
         self.legend.clear()
         self._readout.setText("")
+        if self.maps is not None:
+            self.maps.clear()
+        if self.kernel is not None:
+            self.kernel.clear()
+        self._show_empty(True)
 
     def show_layer(self, number: int) -> None:
         """Look into another layer."""
@@ -649,7 +673,7 @@ class InsidePanel(QWidget):
             return
         if enlarged != self._enlarged:
             self._enlarged = enlarged
-            self._side.setVisible(enlarged)
+            self._side.setVisible(enlarged and self._maps is not None)
             if enlarged:
                 self._ask_kernels()
         self._refresh()
@@ -719,13 +743,14 @@ class InsidePanel(QWidget):
         side.setSpacing(12)
         side.addLayout(words, 2)
         side.addWidget(self.kernel, 3)
-        page = QWidget()
-        row = QHBoxLayout(page)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(12)
-        row.addWidget(self.maps, 1)
-        row.addWidget(self._side, 2)
-        self._pages.addWidget(page)
+        # What to do next lies over the empty maps: taking its place in the layout would lay the panel out anew with
+        # the first move of the pen, which is when it must be quick.
+        self._stage.removeWidget(self._empty)
+        self._stage.addWidget(self.maps, 1)
+        self._stage.addWidget(self._side, 2)
+        self._empty.setParent(self.maps)
+        self.maps.cover(self._empty)
+        self._empty.show()
         self._recolour()
 
     def _take_newest(self) -> None:
@@ -739,7 +764,7 @@ class InsidePanel(QWidget):
         if self._shown_layer != seen.layer:
             self._shown_layer = seen.layer
         self._selected = min(self._selected, len(self._maps) - 1)
-        self._pages.setCurrentIndex(1)
+        self._show_empty(False)
         self._refresh()
 
     def _refresh(self) -> None:
@@ -870,6 +895,11 @@ class InsidePanel(QWidget):
         else:
             text = "Draw a digit, and the feature maps of the chosen layer appear here while you draw."
         self._empty.setText(text)
+
+    def _show_empty(self, empty: bool) -> None:
+        if self._empty.isVisibleTo(self) != empty:
+            self._empty.setVisible(empty)
+            self._side.setVisible(self._enlarged and not empty)
 
     def _recolour(self) -> None:
         if self.maps is not None and self.kernel is not None:
