@@ -96,6 +96,10 @@ def best_device() -> Device:
         why = "this PyTorch cannot use the Apple GPU"
     else:
         why = "no CUDA device found"
+    return _processor(why)
+
+
+def _processor(why: str) -> Device:
     if _openvino_version():
         return Device("openvino", "CPU · OpenVINO", why)
     return Device("torch", "CPU · PyTorch", f"{why}, and OpenVINO is not installed")
@@ -120,6 +124,12 @@ def open_network(
         EngineError: the weights are damaged, or do not belong to this architecture.
     """
     device = device or best_device()
+    if device.kind in ("cuda", "mps"):
+        try:
+            return _TorchNetwork(card, build(), device, interactive=interactive)
+        except RuntimeError as error:  # out of memory, or an operation that this GPU does not know
+            _log.info("%s does not run on %s: %s", card.name, device.title, error)
+            device = _processor("the GPU could not run this network")
     if device.kind == "openvino":
         folder = converted_folder(card, digest)
         if not (folder / "about.json").exists():
@@ -314,7 +324,10 @@ class _TorchNetwork:
         self._kind = torch.float16 if device.kind == "cuda" else torch.float32
         if device.kind == "torch":
             torch.set_num_threads(_threads(self.parameters, interactive=interactive))
-        self._tapped.to(self._where, self._kind, memory_format=torch.channels_last)
+        # Apple's GPU gains nothing from pixels that lie together; the other devices do.
+        self._order = torch.contiguous_format if device.kind == "mps" else torch.channels_last
+        self._tapped.to(self._where, self._kind, memory_format=self._order)
+        self.run(np.zeros((1, channels, side, side), np.float32))
 
     def run(self, batch: Floats, layer: str | None = None) -> tuple[Floats, Floats | None]:
         import torch
@@ -322,7 +335,7 @@ class _TorchNetwork:
         with torch.inference_mode():
             inputs = torch.from_numpy(np.ascontiguousarray(batch)).to(self._where, self._kind)
             self._tapped.wanted = {layer} if layer else set()
-            logits, *maps = self._tapped(inputs.contiguous(memory_format=torch.channels_last))
+            logits, *maps = self._tapped(inputs.contiguous(memory_format=self._order))
             return self._to_numpy(logits), self._to_numpy(maps[0]) if maps else None
 
     @staticmethod

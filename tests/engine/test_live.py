@@ -13,6 +13,7 @@ import pytest
 from engine.concurrency import Flag
 from engine.errors import EngineError
 from engine.live import LiveSession, ModelState
+from engine.sources import Capture
 from engine.types import Frame, Result
 from engine.vision.classify import Classifier
 
@@ -196,6 +197,40 @@ def test_failing_frames_give_one_notice_until_one_works_again(
     viewer.wait(lambda: len(viewer.errors) == 2)
     assert seen == [0, 1, 2, 3, 4, 100, 6]
     caplog.clear()
+
+
+def test_a_slow_network_loses_frames_but_not_time(viewer: Viewer, monkeypatch: pytest.MonkeyPatch) -> None:
+    viewer.use("tiny")
+    healthy = Classifier.predict
+    go = Flag()
+
+    def slow(self: Classifier, frame: Frame, **options: Any) -> Result:
+        assert go.wait(20)
+        go.clear()
+        return healthy(self, frame, **options)
+
+    monkeypatch.setattr(Classifier, "predict", slow)
+    submitted = Flag()
+    captured: list[int] = []
+
+    def on_frame(frame: Frame) -> None:
+        viewer.session.submit(frame)
+        captured.append(frame.index)
+        if len(captured) >= 10:
+            submitted.set()
+
+    source = Capture("digits:", on_frame=on_frame, on_state=lambda state: None)
+    source.start()
+    assert submitted.wait(20)  # ten frames while the network is busy with its first
+    go.set()
+    viewer.wait(lambda: len(viewer.results) == 1)
+    go.set()
+    viewer.wait(lambda: len(viewer.results) == 2)
+    source.stop()
+    go.set()
+    assert viewer.results[0].frame.index <= 1
+    assert viewer.results[1].frame.index >= 9
+    assert viewer.session.frames.dropped >= 7
 
 
 def test_stop_while_idle_or_busy_ends_the_thread(home: Path) -> None:

@@ -223,6 +223,20 @@ def test_network_that_cannot_be_converted_runs_on_torch_and_says_why(
     assert network.run(batch(card, 1))[0].shape == (1, 11)
 
 
+def test_gpu_that_cannot_run_a_network_is_replaced_by_the_processor(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def out_of_memory(*_: object, **__: object) -> None:
+        raise RuntimeError("CUDA out of memory")
+
+    card = zoo.model_card("tiny")
+    monkeypatch.setattr(runtime._TorchNetwork, "__init__", out_of_memory)
+    network = open_on(Device("cuda", "A GPU · CUDA", "fastest device found"), card)
+    assert network.device.kind == "openvino"
+    assert "GPU" in network.device.why
+    assert network.run(batch(card, 1))[0].shape == (1, 11)
+
+
 def test_without_openvino_torch_is_used_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_openvino_version", lambda: "")
     monkeypatch.setattr(runtime, "_cuda_driver_sees_a_device", lambda: False)
