@@ -119,6 +119,9 @@ QComboBox {{ background: {raised}; border: 1px solid {line}; border-radius: 6px;
 QComboBox:hover {{ background: {hover}; }}
 QComboBox:focus, QComboBox:on {{ border-color: {accent}; }}
 QComboBox:disabled {{ color: {quiet}; }}
+QComboBox {{ combobox-popup: 0; }}
+QComboBox QAbstractItemView::item {{ padding: 4px 6px; min-height: 18px; border-radius: 4px; }}
+QComboBox QAbstractItemView::item:selected {{ background: {soft}; color: {text}; }}
 QComboBox::drop-down {{ border: 0; width: 22px; }}
 QComboBox::down-arrow {{ image: url("{arrow}"); width: 14px; height: 14px; }}
 QComboBox QAbstractItemView {{

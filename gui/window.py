@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QByteArray, QEvent, QObject, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import (
+    QByteArray,
+    QEvent,
+    QModelIndex,
+    QObject,
+    QPersistentModelIndex,
+    QRectF,
+    QSize,
+    Qt,
+    QTimer,
+    Signal,
+)
 from PySide6.QtGui import (
     QAction,
     QActionGroup,
@@ -20,6 +31,7 @@ from PySide6.QtGui import (
     QDropEvent,
     QGuiApplication,
     QKeySequence,
+    QPainter,
 )
 from PySide6.QtWidgets import (
     QApplication,
@@ -39,6 +51,9 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSlider,
     QStackedWidget,
+    QStyle,
+    QStyledItemDelegate,
+    QStyleOptionViewItem,
     QToolBar,
     QToolButton,
     QVBoxLayout,
@@ -156,6 +171,36 @@ class DockTitle(QWidget):
         return button
 
 
+class ChoiceDelegate(QStyledItemDelegate):
+    """A network in the list: its title, and a line about it."""
+
+    def paint(
+        self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
+    ) -> None:
+        painter.save()
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        area = QRectF(option.rect).adjusted(2, 2, -2, -2)
+        if option.state & QStyle.StateFlag.State_Selected:
+            painter.setPen(Qt.PenStyle.NoPen)
+            painter.setBrush(theme.colour("soft"))
+            painter.drawRoundedRect(area, 4, 4)
+        text = area.adjusted(8, 4, -8, -4)
+        for row, (role, colour) in enumerate(
+            ((Qt.ItemDataRole.DisplayRole, "text"), (Qt.ItemDataRole.ToolTipRole, "dim"))
+        ):
+            painter.setPen(theme.colour(colour))
+            painter.setFont(scaled_font(option.widget, 1.0, bold=row == 0))
+            half = QRectF(text.x(), text.y() + row * text.height() / 2, text.width(), text.height() / 2)
+            line = painter.fontMetrics().elidedText(
+                str(index.data(role)), Qt.TextElideMode.ElideRight, int(half.width())
+            )
+            painter.drawText(half, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, line)
+        painter.restore()
+
+    def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
+        return QSize(240, 2 * option.fontMetrics.height() + 14)
+
+
 class NetworkChoice(QComboBox):
     """The zoo as a list; says when it is about to be opened. Signals: `opening()`, `picked(str)`."""
 
@@ -166,7 +211,8 @@ class NetworkChoice(QComboBox):
         super().__init__(parent)
         self.setMinimumWidth(260)
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
-        self.setMaxVisibleItems(18)
+        self.setMaxVisibleItems(12)
+        self.setItemDelegate(ChoiceDelegate(self))
         self.setAccessibleName("Running network")
         self.setToolTip("The network that reads (Ctrl+M)")
         self.activated.connect(lambda row: self.picked.emit(self.itemData(row)))
@@ -1036,7 +1082,7 @@ def labels_of(result: Result) -> tuple[Label, ...]:
 def describe(card: ModelCard) -> str:
     """A line about a network: its best known figure, and where it comes from."""
     origin = {"bundled": "comes with ConvScope", "trained": "trained here", "downloaded": "downloaded"}
-    parts = [f"{name}: {value * 100:.2f} %" for name, value in list(card.metrics.items())[:1] if 0 <= value <= 1]
+    parts = [f"{value * 100:.2f} % {name}" for name, value in list(card.metrics.items())[:1] if 0 <= value <= 1]
     return " · ".join([*parts, origin.get(card.origin, "not trained")])
 
 

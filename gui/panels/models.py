@@ -144,8 +144,8 @@ class ModelsPanel(QWidget):
         self._metrics = QGridLayout()
         self._metrics.setHorizontalSpacing(24)
         self._metrics.setVerticalSpacing(6)
-        self._metrics.setColumnStretch(1, 1)
-        self._metrics.setColumnStretch(3, 1)
+        self._metrics.setColumnStretch(0, 1)
+        self._metrics.setColumnStretch(2, 1)
         self.recipe_button = QPushButton("Show the recipe")
         self.recipe_button.setToolTip("The settings that this network was trained with")
         self.recipe_button.setCheckable(True)
@@ -268,7 +268,7 @@ class ModelsPanel(QWidget):
             text, figure = QLabel(name), QLabel(figure_text(name, share))
             text.setWordWrap(True)
             set_role(text, role="dim")
-            self._metrics.addWidget(text, row, column)
+            self._metrics.addWidget(text, row, column, Qt.AlignmentFlag.AlignTop)
             self._metrics.addWidget(figure, row, column + 1, Qt.AlignmentFlag.AlignTop)
 
 
