@@ -519,10 +519,12 @@ def _pen_paths(shape: str) -> tuple[np.ndarray, ...]:
             corners.append(word.endswith("!"))
             points.append(np.array([float(part) for part in word.rstrip("!").split(",")]) / 100)
         path = [points[0]]
+        closed = bool((points[0] == points[-1]).all()) and not corners[0]
         for i in range(len(points) - 1):
             a, b = points[i], points[i + 1]
-            before = a if i == 0 or corners[i] else points[i - 1]
-            after = b if i + 2 == len(points) or corners[i + 1] else points[i + 2]
+            first, last = i == 0, i + 2 == len(points)
+            before = a if corners[i] or (first and not closed) else points[i - 1 if i else -2]
+            after = b if corners[i + 1] or (last and not closed) else points[1 if last else i + 2]
             into, out = (b - before) / 2, (after - a) / 2
             for t in np.linspace(0.125, 1, 8):
                 path.append(
