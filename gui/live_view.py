@@ -422,8 +422,12 @@ class LiveStage(QWidget):
         layout.addLayout(around, 1)
         layout.addLayout(foot)
         self.setFocusProxy(self.picture)
-        self._key(Qt.Key.Key_Space, self.toggle)
-        self._key(Qt.Key.Key_L, self.loop.click)
+        self._keys = [
+            self._key("Play or freeze, on the picture", Qt.Key.Key_Space, self.toggle),
+            self._key("Begin again at the end, on the picture", Qt.Key.Key_L, self.loop.click),
+            self._key("Larger, on the picture", Qt.Key.Key_Plus, lambda: self.picture.zoom(1.2)),
+            self._key("Smaller, on the picture", Qt.Key.Key_Minus, lambda: self.picture.zoom(1 / 1.2)),
+        ]
         bridge.preview.connect(self._take_preview)
         bridge.capture.connect(self._take_state)
         theme.changed.connect(self._recolour)
@@ -506,6 +510,10 @@ class LiveStage(QWidget):
         else:
             self.status.emit(f"Saved as {path}")
 
+    def key_actions(self) -> list[QAction]:
+        """The keys of the picture, for the list of shortcuts."""
+        return self._keys
+
     def set_active(self, active: bool) -> None:
         """The stage is shown or left; a camera is given back meanwhile, a file waits where it is."""
         if active == self._active:
@@ -554,12 +562,13 @@ class LiveStage(QWidget):
         button.clicked.connect(lambda _=False: slot())
         return button
 
-    def _key(self, key: Qt.Key, slot: Callable[[], None]) -> None:
-        action = QAction(self.picture)
+    def _key(self, text: str, key: Qt.Key, slot: Callable[[], None]) -> QAction:
+        action = QAction(text, self.picture)
         action.setShortcut(QKeySequence(key))
         action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
         action.triggered.connect(lambda _=False: slot())
         self.picture.addAction(action)
+        return action
 
     def _recolour(self) -> None:
         self.source.setIcon(theme.icon("live"))
@@ -752,14 +761,6 @@ class LiveStage(QWidget):
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
         self._about.setVisible(self.width() > 680)
-
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() in (Qt.Key.Key_Plus, Qt.Key.Key_Equal):
-            self.picture.zoom(1.2)
-        elif event.key() == Qt.Key.Key_Minus:
-            self.picture.zoom(1 / 1.2)
-        else:
-            super().keyPressEvent(event)
 
 
 class RegionPicker(QWidget):

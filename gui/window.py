@@ -789,6 +789,8 @@ class MainWindow(QMainWindow):
                 else:
                     menu.addAction(entry)
                     listed.append(entry)
+            if title == "&Live":
+                listed += self.live.key_actions()
             self._sections.append((title.replace("&", ""), listed))
 
     def _build_status(self) -> None:

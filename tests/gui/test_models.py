@@ -1,0 +1,110 @@
+"""The zoo in the window: facts of a network, using one, deleting one's own."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+from pathlib import Path
+
+import pytest
+
+from engine import ModelCard, Preprocess, TrainingConfig, new_run
+from gui.application import report_everything
+from gui.panels.models import ModelsPanel, facts, figure_text, unwrapped
+from gui.window import MainWindow
+
+RESOURCES = Path(__file__).resolve().parents[2] / "resources" / "models"
+
+
+@pytest.fixture
+def own_network(home: Path) -> str:
+    """A finished run whose network is the bundled one under another name."""
+    run = new_run(TrainingConfig(), name="mine")
+    card = json.loads((RESOURCES / "digits.json").read_text(encoding="utf-8"))
+    card |= {"name": run.name, "title": "My own", "weights": "model.safetensors", "origin": "trained"}
+    (run.folder / "model.json").write_text(json.dumps(card), encoding="utf-8")
+    shutil.copy(RESOURCES / "digits.safetensors", run.folder / "model.safetensors")
+    return run.name
+
+
+def picture_card() -> ModelCard:
+    return ModelCard(
+        name="resnet",
+        title="ResNet",
+        task="classification",
+        architecture="resnet50",
+        classes=tuple(f"class {i}" for i in range(1000)),
+        preprocess=Preprocess("picture", 224, 3, (0.5,) * 3, (0.5,) * 3),
+        parameters=25_000_000,
+        metrics={"top-1": 0.8034, "validation loss": 0.05},
+        notes="One line\nthat goes on.\nAnother sentence.",
+        origin="downloaded",
+    )
+
+
+def test_an_empty_zoo_says_what_to_do(qtbot) -> None:
+    panel = ModelsPanel()
+    qtbot.addWidget(panel)
+    panel.set_cards([], "")
+    panel.show()
+    assert panel.chosen is None and not panel.use_button.isVisible()
+    assert "Train one" in panel._notes.text()
+
+
+def test_facts_are_in_plain_words(qtbot) -> None:
+    found = dict(facts(picture_card()))
+    assert found["Reads"] == "colour pictures, the middle, 224 × 224 pixels"
+    assert found["Classes"].endswith("(1000 in all)") and found["Size"] == "25 000 000 weights"
+    assert figure_text("top-1", 0.8034) == "80.34 %" and figure_text("validation loss", 0.05) == "0.05"
+    assert unwrapped(picture_card().notes) == "One line that goes on.\nAnother sentence."
+    panel = ModelsPanel()
+    qtbot.addWidget(panel)
+    panel.set_cards([picture_card()], "digits")
+    panel.show()
+    with qtbot.waitSignal(panel.use) as asked:
+        panel.use_button.click()
+    assert asked.args == ["resnet"]
+
+
+def test_a_network_of_ones_own_is_used_and_deleted(window: MainWindow, own_network: str, qtbot, home: Path) -> None:
+    window.set_mode("models")
+    qtbot.waitUntil(lambda: window.models.list.count() == 2)
+    row = next(i for i in range(2) if window.models.list.item(i).data(256).name == own_network)
+    window.models.list.setCurrentRow(row)
+    assert window.models.delete_button.isVisible()
+    window.models.use_button.click()
+    qtbot.waitUntil(
+        lambda: window.bridge.state.name == own_network and window.bridge.state.phase == "ready", timeout=120_000
+    )
+    assert window.choice.currentData() == own_network and not window.models.use_button.isEnabled()
+    window.delete_model(own_network)
+    qtbot.waitUntil(lambda: window.models.list.count() == 1, timeout=20_000)
+    assert not (home / "runs" / own_network).exists()
+    qtbot.waitUntil(
+        lambda: window.bridge.state.name == "digits" and window.bridge.state.phase == "ready", timeout=120_000
+    )
+
+
+def test_keys_walk_through_the_networks(window: MainWindow, own_network: str, qtbot) -> None:
+    window.bridge.refresh_cards()
+    qtbot.waitUntil(lambda: window.choice.count() == 2)
+    first = window.choice.currentData()
+    window.next_action.trigger()
+    assert window.choice.currentData() != first
+    window.previous_action.trigger()
+    assert window.choice.currentData() == first
+    qtbot.waitUntil(lambda: window.bridge.state.name == first and window.bridge.state.phase == "ready", timeout=120_000)
+
+
+def test_what_nobody_caught_becomes_a_notice(window: MainWindow, qtbot, monkeypatch, caplog) -> None:
+    monkeypatch.setattr(sys, "excepthook", sys.excepthook)
+    monkeypatch.setattr("threading.excepthook", sys.__excepthook__)
+    report_everything(window)
+    try:
+        raise ZeroDivisionError("in a slot")
+    except ZeroDivisionError as error:
+        sys.excepthook(type(error), error, error.__traceback__)
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1)
+    assert "uncaught" in caplog.text
+    caplog.clear()
