@@ -304,6 +304,8 @@ class MainWindow(QMainWindow):
         self._cards: list[ModelCard] = []
         self._model = self.settings.text("model", DEFAULT_MODEL)
         self._begun = False
+        self._graphs = False
+        self._running = ""  # the network whose results come
         self._share = -1.0  # of the training in the background that is done
         self.first_time = False
         self._icons: list[tuple[QAction, str]] = []
@@ -338,6 +340,7 @@ class MainWindow(QMainWindow):
         if self._begun:
             return
         self._begun = True
+        self.bridge.call(_load_graphs, self._graphs_loaded)
         self.bridge.start(self._model)
         self.bridge.refresh_cards()
         if self.canvas.empty:
@@ -438,25 +441,34 @@ class MainWindow(QMainWindow):
 
     def _take_model(self, state: ModelState) -> None:
         self.answer.set_model(state)
-        self.inside.set_model(state)
+        if self._graphs or state.phase != "ready":
+            self.inside.set_model(state)
         self.live.set_model(state)
         if state.phase == "loading":
             self._device.setText("Getting the network ready…")
         elif state.phase == "ready":
             self._device.setText(" · ".join(part for part in (state.device, state.why) if part))
             self._device.setToolTip("Where the network runs, and why there")
-            self._model = state.name
+            self._model = self._running = state.name
             self.choice.show_current(state.name)
             self.settings.set("model", state.name)
         elif state.error is not None:
             self._device.setText("The network could not be loaded")
-            running = self.inside.model_name
+            running = self._running
             self.notices.error(state.error)
             if not running and state.name != DEFAULT_MODEL:
                 self.use_model(DEFAULT_MODEL)
             elif running:
                 self._model = running
                 self.choice.show_current(running)
+
+    def _graphs_loaded(self, loaded: bool) -> None:
+        """pyqtgraph is there: the look inside can be built, without a pause in which the pen would hang."""
+        self._graphs = loaded
+        state = self.bridge.state
+        if state is not None:
+            self.inside.set_model(state)
+        self.bridge.call(_load_stages, lambda _: None)
 
     def _delete_model(self, name: str) -> None:
         card = next((card for card in self._cards if card.name == name), None)
@@ -1067,6 +1079,19 @@ class ShortcutList(QDialog):
         column.addStretch(1)
         columns.addLayout(column, 1)
         return grid
+
+
+def _load_graphs() -> bool:
+    """Import what draws graphs; in a thread of its own, because it takes a fifth of a second."""
+    import pyqtgraph
+
+    return bool(pyqtgraph.__version__)
+
+
+def _load_stages() -> None:
+    """Import the stages that are made when first asked for, so that the first time does not take long either."""
+    import gui.panels.models
+    import gui.panels.train  # noqa: F401
 
 
 def labels_of(result: Result) -> tuple[Label, ...]:
