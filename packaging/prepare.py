@@ -20,6 +20,9 @@ ROOT = Path(__file__).resolve().parent.parent
 VENV = ROOT / ".venv"
 PYTHON = VENV / ("Scripts/python.exe" if os.name == "nt" else "bin/python")
 
+# Converting the bundled network takes a few seconds once; done here, the window's first drawing is read at once.
+CONVERT = "from engine import zoo; zoo.open_network(zoo.model_card('digits'))"
+
 # Shared objects that Qt's xcb platform plugin and OpenCV load, and the Debian packages that hold them.
 LIBRARIES = {
     "libEGL.so.1": "libegl1",
@@ -85,6 +88,7 @@ def install(extra: str) -> int:
     code = subprocess.run([*pip, "--editable", f"{ROOT}{extra}"]).returncode
     if code == 0:
         stamp.write_text(wanted)
+        subprocess.run([str(PYTHON), "-c", CONVERT], cwd=ROOT, capture_output=True)  # or at the first start
     else:
         print("The installation did not finish; the lines above say why. Run the command again.", file=sys.stderr)
     return code
