@@ -144,8 +144,6 @@ class ModelsPanel(QWidget):
         self._metrics = QGridLayout()
         self._metrics.setHorizontalSpacing(24)
         self._metrics.setVerticalSpacing(6)
-        self._metrics.setColumnStretch(0, 1)
-        self._metrics.setColumnStretch(2, 1)
         self.recipe_button = QPushButton("Show the recipe")
         self.recipe_button.setToolTip("The settings that this network was trained with")
         self.recipe_button.setCheckable(True)
@@ -263,6 +261,9 @@ class ModelsPanel(QWidget):
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             self._facts.addRow(title, text)
         half = (len(card.metrics) + 1) // 2 if len(card.metrics) > 4 else len(card.metrics)
+        two = half < len(card.metrics)
+        for column, stretch in ((0, two), (2, two), (4, not two)):
+            self._metrics.setColumnStretch(column, int(stretch))
         for number, (name, share) in enumerate(card.metrics.items()):
             row, column = (number, 0) if number < half else (number - half, 2)
             text, figure = QLabel(name), QLabel(figure_text(name, share))
