@@ -114,7 +114,7 @@ def test_the_scale_can_be_chosen(window: MainWindow, qtbot, scale: int) -> None:
         int(np.abs(picture[int(p.top()) : int(p.bottom()), int(p.left()) : int(p.right())].astype(int) - 128).max())
         for p in (inside.maps.tiles.place(i) for i in range(len(inside._maps)))
     ]
-    assert max(brightest) >= 126
+    assert max(brightest) >= (126 if scale < 2 else 60), "the scale of all layers remembers stronger maps seen before"
     if scale == 0:
         assert min(brightest) >= 126, "every map uses all of its colours"
     else:
