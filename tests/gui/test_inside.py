@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import Qt
 
-from gui.panels.inside import Tiles, best_columns, compose_tiles
+from gui.tiles import Tiles, best_columns, compose_tiles
 from gui.window import MainWindow
 from tests.gui.conftest import SEVEN, stroke
 

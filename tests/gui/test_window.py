@@ -11,8 +11,9 @@ from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
 from engine import EngineError
+from gui.frame import ShortcutList
 from gui.theme import DARK, LIGHT, OKABE_ITO, theme
-from gui.window import MODES, PANELS, MainWindow, ShortcutList
+from gui.window import MODES, PANELS, MainWindow
 from tests.gui.conftest import ONE, SEVEN, drop, open_window, stroke
 
 
