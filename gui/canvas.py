@@ -8,6 +8,7 @@ and into the one on the screen.
 from __future__ import annotations
 
 import contextlib
+import itertools
 import math
 import time
 from collections.abc import Callable
@@ -324,17 +325,36 @@ class Canvas(QWidget):
         if isinstance(item, Picture):
             painter.drawImage(item.bounds, item.image)
         elif isinstance(item, Stroke):
+            even = len({width for _, _, width in item.points}) == 1
+            if even and item is not self._stroke and painter.device() is self._screen:
+                self._draw_whole(painter, item)
+                return
             for number in range(len(item.points)):
                 self._draw_piece(painter, item, number)
 
-    def _draw_piece(self, painter: QPainter, stroke: Stroke, number: int) -> None:
-        """What point `number` adds: a curve through the midpoints, then straight to where the pen is."""
+    def _draw_whole(self, painter: QPainter, stroke: Stroke) -> None:
+        """A finished stroke in one go: where pieces overlap, their soft edges add up, which the eye sees as beads."""
+        self._take_pen(painter, stroke, stroke.points[0][2])
+        path = QPainterPath(QPointF(*stroke.points[0][:2]))
+        for (x0, y0, _), (x1, y1, _) in itertools.pairwise(stroke.points):
+            path.quadTo(x0, y0, (x0 + x1) / 2, (y0 + y1) / 2)
+        path.lineTo(*stroke.points[-1][:2])
+        if len(stroke.points) == 1:
+            painter.drawPoint(path.currentPosition())
+        else:
+            painter.drawPath(path)
+
+    def _take_pen(self, painter: QPainter, stroke: Stroke, width: float) -> None:
         paper, ink = self._colours(painter)
-        x, y, width = stroke.points[number]
         pen = QPen(paper if stroke.erase else ink, width)
         pen.setCapStyle(Qt.PenCapStyle.RoundCap)
         pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
         painter.setPen(pen)
+
+    def _draw_piece(self, painter: QPainter, stroke: Stroke, number: int) -> None:
+        """What point `number` adds: a curve through the midpoints, then straight to where the pen is."""
+        x, y, width = stroke.points[number]
+        self._take_pen(painter, stroke, width)
         if number == 0:
             painter.drawPoint(QPointF(x, y))
             return
@@ -387,7 +407,9 @@ class Canvas(QWidget):
 
     def _pen_up(self) -> None:
         if self._stroke is not None:
-            self._stroke = None
+            stroke, self._stroke = self._stroke, None
+            self._repaint_screen(stroke.bounds)
+            self.update(self._to_screen(stroke.bounds))
             self.history.emit(bool(self._items), bool(self._undone))
 
     # places ---------------------------------------------------------------------------------------------------------
@@ -421,12 +443,18 @@ class Canvas(QWidget):
         self._ratio = ratio
         self._shape_cursor()
 
-    def _repaint_screen(self) -> None:
+    def _repaint_screen(self, area: QRectF | None = None) -> None:
+        """Draw what is on the screen again: all of it, or what touches `area`."""
+        whole = QRect(0, 0, *PAPER)
+        if area is not None:
+            whole &= area.adjusted(-2, -2, 2, 2).toAlignedRect()
         network, painter = self._painters()
         network.end()
-        self._ground(painter, QRect(0, 0, *PAPER))
+        painter.setClipRect(whole)
+        self._ground(painter, whole)
         for item in self._since_clear():
-            self._draw(painter, item)
+            if item.bounds.intersects(QRectF(whole)):
+                self._draw(painter, item)
         painter.end()
 
     def _shape_cursor(self) -> None:
