@@ -105,6 +105,13 @@ class TrainingConfig:
         "Network",
         choices=(("small", "Small: 2 blocks, fast"), ("digits", "Digits: 3 blocks, accurate")),
     )
+    start_from: str = _field(
+        "",
+        "Start from",
+        "Weights of an earlier run (a .safetensors file) of the same network and classes to go on from; "
+        "empty starts with random ones.",
+        "Network",
+    )
     dropout: float = _field(
         0.1,
         "Dropout",
@@ -214,7 +221,8 @@ class TrainingConfig:
                     f"{info.label} cannot be {value!r}.",
                     f"Choose one of: {', '.join(choice for choice, _ in info.choices)}.",
                 )
-            if (info.low is not None and not value >= info.low) or (info.high is not None and not value <= info.high):
+            number: Any = value  # comparable where the field has a range
+            if (info.low is not None and not number >= info.low) or (info.high is not None and not number <= info.high):
                 raise EngineError(
                     f"{info.label} must lie between {info.low:g} and {info.high:g}, not {value:g}.", info.help
                 )
@@ -241,7 +249,7 @@ class TrainingConfig:
 
     @classmethod
     def read(cls, path: Path) -> TrainingConfig:
-        """The config in a TOML file; a relative `folder` is looked up beside that file.
+        """The config in a TOML file; a relative `folder` or `start_from` is looked up beside that file.
 
         Raises:
             EngineError: the file cannot be read, is not TOML or holds a wrong setting.
@@ -254,9 +262,10 @@ class TrainingConfig:
             ) from error
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise EngineError(f"The recipe {path.name} is not valid TOML: {error}.", "Correct that line.") from error
-        if isinstance(values.get("folder"), str) and values["folder"]:
-            folder = Path(values["folder"]).expanduser()
-            values["folder"] = str(folder if folder.is_absolute() else (path.resolve().parent / folder))
+        for name in ("folder", "start_from"):
+            if isinstance(values.get(name), str) and values[name]:
+                place = Path(values[name]).expanduser()
+                values[name] = str(place if place.is_absolute() else (path.resolve().parent / place))
         return cls.from_mapping(values)
 
     def values(self) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from typing import Any
 
 import safetensors.torch
 import torch
+from safetensors import SafetensorError
 from torch import Tensor, nn
 from torch.nn import functional
 
@@ -195,6 +196,8 @@ class _Training:
             dropout=config.dropout,
         )
         self.model.to(device).to(memory_format=torch.channels_last)
+        if config.start_from:
+            _start_from(Path(config.start_from), self.model)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
         self.augment = AUGMENTATIONS[config.augmentation]
         self.optimiser = _optimiser(config, self.model)
@@ -393,6 +396,21 @@ class _Training:
                 f"The checkpoint {path.name} is damaged, so the run cannot go on from it.",
                 "Start the run anew; its best weights so far are still in its folder.",
             ) from error
+
+
+def _start_from(path: Path, model: nn.Module) -> None:
+    try:
+        weights = safetensors.torch.load_file(path)
+        missing, unknown = model.load_state_dict(weights, strict=False)
+    except (OSError, RuntimeError, SafetensorError) as error:
+        raise EngineError(
+            f"The run cannot start from the weights in {path.name}.",
+            f"They must be a .safetensors file of the same network and classes ({str(error).splitlines()[0]}).",
+        ) from error
+    if unknown or any(not name.endswith("num_batches_tracked") for name in missing):
+        raise EngineError(
+            f"The weights in {path.name} belong to another network.", "Choose the network that they were trained for."
+        )
 
 
 def _optimiser(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import math
 from pathlib import Path
 
@@ -12,6 +13,7 @@ import torch
 
 from engine import zoo
 from engine.data import DataSet, Split
+from engine.data.augment import Augmentation
 from engine.errors import EngineError
 from engine.training import fit as fit_module
 from engine.training.config import TrainingConfig
@@ -108,7 +110,7 @@ def test_nan_ends_the_run_with_a_sentence_and_keeps_the_best_weights(
         steps += 1
         return pictures * math.nan if steps > 12 else pictures
 
-    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", poison)  # type: ignore[arg-type]
+    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", Augmentation("", "", poison))
     events = list(fit(CONFIG, data, folder=tmp_path))
     end = events[-1]
     assert isinstance(end, Stopped) and end.reason == "nan"
@@ -138,10 +140,21 @@ def test_too_little_memory_ends_the_run_with_a_sentence(data: DataSet, monkeypat
     def greedy(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 999 bytes")
 
-    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", greedy)  # type: ignore[arg-type]
+    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", Augmentation("", "", greedy))
     end = list(fit(CONFIG, data))[-1]
     assert isinstance(end, Stopped) and end.reason == "memory"
     assert "batch size" in end.hint
+
+
+def test_a_run_can_start_from_the_weights_of_another(data: DataSet, tmp_path: Path) -> None:
+    list(fit(CONFIG, data, folder=tmp_path))
+    again = dataclasses.replace(CONFIG, start_from=str(tmp_path / "model.safetensors"), learning_rate=1e-7, epochs=1)
+    epoch = next(event for event in fit(again, data) if isinstance(event, Epoch))
+    assert epoch.validation_accuracy > 0.9
+    other = dataclasses.replace(again, model="digits")
+    for config in (other, dataclasses.replace(again, start_from=str(tmp_path / "absent.safetensors"))):
+        with pytest.raises(EngineError, match="weights in"):
+            list(fit(config, data))
 
 
 def test_a_damaged_checkpoint_is_said_to_be_damaged(data: DataSet, tmp_path: Path) -> None:
