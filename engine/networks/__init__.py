@@ -68,7 +68,5 @@ def build(name: str, *, classes: int, channels: int, image_size: int, **argument
     """
     known = architectures()
     if name not in known:
-        raise EngineError(
-            f"There is no network called “{name}”.", f"Known networks: {', '.join(sorted(known))}."
-        )
+        raise EngineError(f"There is no network called “{name}”.", f"Known networks: {', '.join(sorted(known))}.")
     return known[name].build(classes=classes, channels=channels, image_size=image_size, **arguments)
