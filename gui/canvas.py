@@ -203,19 +203,22 @@ class Canvas(QWidget):
 
     def clear(self) -> None:
         """Clean paper; undo brings the drawing back."""
+        self._pen_up()
         if not self.empty:
             self._add(Clear())
 
     def undo(self) -> None:
         """Take back the last stroke, picture or clearing."""
-        if self._items and self._stroke is None:
+        self._pen_up()
+        if self._items:
             item = self._items.pop()
             self._undone.append(item)
             self._redraw(item.bounds)
 
     def redo(self) -> None:
         """Bring back what was undone last."""
-        if self._undone and self._stroke is None:
+        self._pen_up()
+        if self._undone:
             item = self._undone.pop()
             self._items.append(item)
             self._redraw(item.bounds)
@@ -284,6 +287,7 @@ class Canvas(QWidget):
         return self._items[start:]
 
     def _add(self, item: Item) -> None:
+        self._pen_up()  # a stroke that went on would lie before the item in the list, and after it on the paper
         self._items.append(item)
         self._undone.clear()
         self._redraw(item.bounds)
@@ -372,6 +376,7 @@ class Canvas(QWidget):
     # the pen --------------------------------------------------------------------------------------------------------
 
     def _pen_down(self, place: QPointF, *, pressure: float = 1.0, erase: bool = False) -> None:
+        self._pen_up()  # another button or pen was down
         if self.empty:
             self.update(self._invitation())  # it goes
         self._stroke = Stroke(erase or self._eraser)

@@ -240,3 +240,33 @@ def test_a_frame_with_a_picture_on_it_is_no_mere_drawing(canvas: Canvas) -> None
     canvas.clear()
     stroke(canvas, ONE)
     assert not frames[0].drawing and frames[-1].drawing
+
+
+def test_what_happens_in_the_middle_of_a_stroke_ends_it(canvas: Canvas) -> None:
+    photograph = QImage(60, 40, QImage.Format.Format_RGB32)
+    photograph.fill(Qt.GlobalColor.darkRed)
+
+    def begin() -> None:
+        mouse(canvas, QEvent.Type.MouseButtonPress, 100, 100)
+        mouse(canvas, QEvent.Type.MouseMove, 300, 100)
+
+    def go_on() -> None:
+        mouse(canvas, QEvent.Type.MouseMove, 300, 400)
+        mouse(canvas, QEvent.Type.MouseButtonRelease, 100, 500)
+
+    begin()
+    canvas.clear()
+    go_on()
+    assert canvas.empty and ink(canvas) == 0
+    canvas.undo()
+    assert not canvas.empty and ink(canvas) > 0
+    canvas.undo()
+    begin()
+    canvas.undo()
+    go_on()
+    assert not canvas.can_undo and ink(canvas) == 0
+    begin()
+    canvas.insert_image(photograph)
+    go_on()
+    canvas.undo()
+    assert not canvas.empty and canvas.picture()[100, 200, 0] < 30 and canvas.picture()[300, 300, 0] == 255
