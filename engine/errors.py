@@ -24,6 +24,10 @@ class EngineError(Exception):
         return f"{self.message} {self.hint}".strip()
 
 
+class WriteError(EngineError):
+    """A file could not be written: the disk is full, or the folder may not be written to."""
+
+
 class Cancelled(EngineError):
     """The user asked for a piece of work to end; nothing went wrong."""
 

@@ -6,12 +6,14 @@ import contextlib
 import errno
 import os
 import shutil
+import sys
+import time
 from collections.abc import Callable
 from pathlib import Path
 
 import platformdirs
 
-from engine.errors import EngineError
+from engine.errors import WriteError
 
 RESOURCES = Path(__file__).resolve().parent.parent / "resources"
 
@@ -35,14 +37,16 @@ def runs_folder() -> Path:
 def replace_file(path: Path, write: Callable[[Path], object]) -> None:
     """Let `write` fill a temporary file beside `path`, then put it in the place of `path` in one step.
 
+    `write` must raise nothing but OSError when the disk is full: let it write bytes made beforehand.
+
     Raises:
-        EngineError: the folder cannot be written to or the disk is full; `path` is as it was.
+        WriteError: the folder cannot be written to or the disk is full; `path` is as it was.
     """
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write(temporary)
-        temporary.replace(path)
+        _put_in_place(temporary, path)
     except OSError as error:
         raise write_error(path, error) from error
     finally:
@@ -50,13 +54,26 @@ def replace_file(path: Path, write: Callable[[Path], object]) -> None:
             temporary.unlink(missing_ok=True)
 
 
-def write_error(path: Path, error: OSError) -> EngineError:
+def _put_in_place(temporary: Path, path: Path) -> None:
+    # On Windows a file that somebody reads at this moment cannot be replaced; readers are quick.
+    deadline = time.monotonic() + (2.0 if sys.platform == "win32" else 0.0)
+    while True:
+        try:
+            temporary.replace(path)
+            return
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                raise
+            time.sleep(0.02)
+
+
+def write_error(path: Path, error: OSError) -> WriteError:
     """A failed write in plain words."""
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return EngineError(
+        return WriteError(
             f"The disk is full: {path.name} could not be written.", f"Free some space in {path.parent} and try again."
         )
-    return EngineError(
+    return WriteError(
         f"{path.name} could not be written: {error.strerror or error}.", f"Check that {path.parent} may be written to."
     )
 

@@ -221,6 +221,8 @@ class TrainingConfig:
                     f"{info.label} cannot be {value!r}.",
                     f"Choose one of: {', '.join(choice for choice, _ in info.choices)}.",
                 )
+            if spec.name == "image_size" and value in range(1, 16):
+                raise EngineError("Picture size must be 0 or at least 16.", info.help)
             number: Any = value  # comparable where the field has a range
             if (info.low is not None and not number >= info.low) or (info.high is not None and not number <= info.high):
                 raise EngineError(

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Literal, TypeAlias
+from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 
 @dataclass(frozen=True)
@@ -87,6 +87,7 @@ class Paused:
 
 
 Reason: TypeAlias = Literal["finished", "stopped", "cancelled", "nan", "memory", "disk", "error"]
+REASONS: tuple[str, ...] = get_args(Reason)
 
 
 @dataclass(frozen=True)
@@ -122,10 +123,12 @@ def from_json(line: str) -> TrainingEvent | None:
                 values[spec.name] = math.nan
             if spec.type == "tuple[str, ...]":
                 values[spec.name] = tuple(values[spec.name])
+            elif spec.type in ("int", "float") and not isinstance(values[spec.name], int | float):
+                return None
         event: TrainingEvent = kind(**values)
-    except (ValueError, KeyError, TypeError, AttributeError):
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
         return None
-    return event
+    return None if isinstance(event, Stopped) and event.reason not in REASONS else event
 
 
 @dataclass
@@ -150,10 +153,10 @@ class History:
                 first_step = event.epoch * event.steps_per_epoch
                 while self.steps and self.steps[-1].step > first_step:
                     self.steps.pop()
-                while self.epochs and self.epochs[-1].epoch > event.epoch:
-                    self.epochs.pop()
+                while self.epochs and self.epochs[-1].epoch >= event.epoch:
+                    self.epochs.pop()  # the last whole epoch is told again, in case it was never written
             case Progress():
-                self.progress = event
+                self.progress, self.stopped = event, None
             case Step():
                 self.steps.append(event)
             case Epoch():

@@ -10,8 +10,10 @@ run sees exactly the batches, augmentations and dropout masks that an uninterrup
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import dataclasses
+import io
 import math
 import pickle
 import time
@@ -28,7 +30,7 @@ from torch.nn import functional
 from engine import networks, store, zoo
 from engine.data import DataSet, Split
 from engine.data.augment import AUGMENTATIONS
-from engine.errors import EngineError
+from engine.errors import EngineError, WriteError
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Step, Stopped, TrainingEvent
 from engine.types import ModelCard, Preprocess
@@ -36,6 +38,7 @@ from engine.types import ModelCard, Preprocess
 STEPS_SHOWN = 100  # `Step` events an epoch, at most: enough for a smooth curve, little enough to cost nothing
 FIRST_STEPS_SHOWN = 20  # these one by one, so that a curve has points within the first second
 
+_MAY_CHANGE = ("folder", "start_from", "device")  # settings that a resumed run may have otherwise
 _NAN = (
     "The loss is no longer a number, so training has stopped.",
     "Lower the learning rate (a tenth is a good try); the best weights so far are kept.",
@@ -64,62 +67,63 @@ def fit(
             wrong later (NaN loss, memory, disk) is the reason of the `Stopped` event.
     """
     device, why = choose_device(config.device)
-    training = _Training(config, data, device)
-    if resume and folder is not None:
-        training.load(folder / "checkpoint.pt")
-    yield Started(
-        device=str(device),
-        why=why,
-        parameters=sum(p.numel() for p in training.model.parameters()),
-        train_images=len(data.train.labels),
-        validation_images=len(data.validation.labels),
-        classes=data.classes,
-        epochs=config.epochs,
-        steps_per_epoch=training.steps_per_epoch,
-        epoch=training.epoch,
-        time=training.seconds,
-    )
+    training: _Training | None = None
     try:
-        while training.epoch < config.epochs:
-            for step in training.run_epoch(stop, clock):
-                yield step
-                if not math.isfinite(step.loss):
-                    yield training.stopped("nan", *_NAN)
-                    return
-            stopped_early = training.unfinished
-            if stopped_early and training.step == training.epoch * training.steps_per_epoch:
-                break  # asked to stop between two epochs: there is nothing new to validate
-            epoch = training.validate(clock)
-            if not math.isfinite(epoch.validation_loss):
-                yield epoch
-                yield training.stopped("nan", *_NAN)
-                return
-            if folder is not None:
-                if epoch.best:
-                    training.save_model(folder)
-                if not stopped_early:
-                    training.save(folder / "checkpoint.pt")
-            yield epoch
-            if stopped_early:
-                break
-        if training.epoch < config.epochs:
-            yield training.stopped("stopped", "Stopped as asked; the best weights are kept.", "")
-        else:
-            yield training.stopped(
-                "finished",
-                f"Finished: {training.best_accuracy:.2%} of the validation pictures are read correctly.",
-                "",
-            )
-    except EngineError as error:
+        going_on = resume and folder is not None and (folder / "checkpoint.pt").exists()
+        training = _Training(config, data, device, start_from="" if going_on else config.start_from)
+        if resume and folder is not None:
+            training.load(folder)
+        yield training.started(why)
+        if training.last_epoch is not None:
+            yield training.last_epoch
+        yield from _epochs(training, folder, stop, clock)
+    except WriteError as error:
+        assert training is not None
         yield training.stopped("disk", error.message, error.hint)
     except (MemoryError, RuntimeError) as error:
-        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "memory" not in str(error):
+        if not isinstance(error, MemoryError | torch.OutOfMemoryError) and "allocate memory" not in str(error):
             raise
-        yield training.stopped(
-            "memory",
+        too_much = EngineError(
             "There was not enough memory for this network and batch size.",
-            "Choose a smaller batch size or picture size; the best weights so far are kept.",
+            "Choose a smaller batch size or picture size.",
         )
+        if training is None:
+            raise too_much from error
+        yield training.stopped("memory", too_much.message, f"{too_much.hint} The best weights so far are kept.")
+
+
+def _epochs(
+    training: _Training, folder: Path | None, stop: Callable[[], bool], clock: Callable[[], float]
+) -> Iterator[TrainingEvent]:
+    """From where `training` stands to the end, with a `Stopped` last."""
+    epochs = training.config.epochs
+    while training.epoch < epochs:
+        for step in training.run_epoch(stop, clock):
+            yield step
+            if not math.isfinite(step.loss):
+                yield training.stopped("nan", *_NAN)
+                return
+        stopped_early = training.unfinished
+        if stopped_early and training.step == training.epoch * training.steps_per_epoch:
+            break  # asked to stop between two epochs: there is nothing new to validate
+        epoch = training.validate(clock)
+        if not math.isfinite(epoch.validation_loss):
+            yield epoch
+            yield training.stopped("nan", *_NAN)
+            return
+        if folder is not None:
+            if epoch.best:
+                training.save_model(folder)
+            if not stopped_early:
+                training.save(folder)
+        yield epoch
+        if stopped_early:
+            break
+    if training.epoch < epochs:
+        yield training.stopped("stopped", "Stopped as asked; the best weights are kept.", "")
+    else:
+        read = f"{training.best_accuracy:.2%} of the validation pictures are read correctly"
+        yield training.stopped("finished", f"Finished: {read}.", "")
 
 
 def choose_device(wanted: str) -> tuple[torch.device, str]:
@@ -159,28 +163,27 @@ def learning_rate_at(config: TrainingConfig, progress: float) -> float:
 
 
 @torch.inference_mode()
-def evaluate(
-    model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor, batch_size: int = 1000
-) -> tuple[float, float]:
+def evaluate(model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor) -> tuple[float, float]:
     """Mean cross entropy and accuracy (0..1) of `model` over a split; the model is left in evaluation mode."""
     model.eval()
-    loss = torch.zeros((), device=device, dtype=torch.float64)
-    right = torch.zeros((), device=device, dtype=torch.float64)
+    loss, right = 0.0, 0
+    # Few pictures at a time where they are large: validation must never need more memory than training did.
+    batch_size = max(1, min(1000, 8 * 1000 * 28 * 28 // split.images[0].numel())) if len(split.labels) else 1
     for start in range(0, len(split.labels), batch_size):
         pictures = split.images[start : start + batch_size].to(device)
         labels = split.labels[start : start + batch_size].to(device)
         with _mixed_precision(device):
             logits = model(_normalise(pictures.float().div_(255), mean, std))
-        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").double()
-        right += (logits.argmax(1) == labels).sum()
+        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
+        right += int((logits.argmax(1) == labels).sum())
     count = max(1, len(split.labels))
-    return float(loss) / count, float(right) / count
+    return loss / count, right / count
 
 
 class _Training:
     """Model, optimiser and where they stand; everything that a checkpoint holds."""
 
-    def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device) -> None:
+    def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device, *, start_from: str = "") -> None:
         if len(data.train.labels) < 2:
             raise EngineError(
                 "There are too few pictures to train on.", "Put at least two into the folder of each class."
@@ -196,8 +199,8 @@ class _Training:
             dropout=config.dropout,
         )
         self.model.to(device).to(memory_format=torch.channels_last)
-        if config.start_from:
-            _start_from(Path(config.start_from), self.model)
+        if start_from:
+            _start_from(Path(start_from), self.model)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
         self.augment = AUGMENTATIONS[config.augmentation]
         self.optimiser = _optimiser(config, self.model)
@@ -215,6 +218,21 @@ class _Training:
         self.unfinished = False  # the last epoch was broken off
         self.best_epoch, self.best_accuracy, self.best_loss = 0, 0.0, math.inf
         self.epoch_loss, self.epoch_accuracy = math.nan, math.nan
+        self.last_epoch: Epoch | None = None  # the last whole one
+
+    def started(self, why: str) -> Started:
+        return Started(
+            device=str(self.device),
+            why=why,
+            parameters=sum(p.numel() for p in self.model.parameters()),
+            train_images=len(self.data.train.labels),
+            validation_images=len(self.data.validation.labels),
+            classes=self.data.classes,
+            epochs=self.config.epochs,
+            steps_per_epoch=self.steps_per_epoch,
+            epoch=self.epoch,
+            time=self.seconds,
+        )
 
     def run_epoch(self, stop: Callable[[], bool], clock: Callable[[], float]) -> Iterator[Step]:
         """One pass over the training set; ends early, with `unfinished` set, when `stop` says so."""
@@ -284,12 +302,10 @@ class _Training:
         )
         self.seconds += clock() - began
         number = self.epoch + 1
-        best = math.isfinite(loss) and (accuracy, -loss) > (self.best_accuracy, -self.best_loss)
+        best = math.isfinite(loss) and (accuracy, -loss) >= (self.best_accuracy, -self.best_loss)
         if best:
             self.best_epoch, self.best_accuracy, self.best_loss = number, accuracy, loss
-        if not self.unfinished:
-            self.epoch = number
-        return Epoch(
+        said = Epoch(
             epoch=number,
             step=self.step,
             train_loss=self.epoch_loss,
@@ -299,6 +315,9 @@ class _Training:
             best=best,
             time=self.seconds,
         )
+        if not self.unfinished:
+            self.epoch, self.last_epoch = number, said
+        return said
 
     @property
     def kept_model(self) -> nn.Module:
@@ -329,8 +348,9 @@ class _Training:
             for name, value in self.kept_model.state_dict().items()
             if not name.endswith("num_batches_tracked")  # only training needs it
         }
-        path = folder / "model.safetensors"
-        store.replace_file(path, lambda temporary: safetensors.torch.save_file(weights, temporary))
+        # Made in memory first: on a full disk the libraries' own writers raise errors of their own.
+        data = safetensors.torch.save(weights)
+        store.replace_file(folder / "model.safetensors", lambda temporary: temporary.write_bytes(data))
         zoo.write_card(self.card(folder), folder / "model.json")
 
     def card(self, folder: Path) -> ModelCard:
@@ -362,7 +382,8 @@ class _Training:
             origin="trained",
         )
 
-    def save(self, path: Path) -> None:
+    def save(self, folder: Path) -> None:
+        """Write the checkpoint: what is needed to go on after the last whole epoch."""
         state = {
             "model": self.model.state_dict(),
             "averaged": None if self.averaged is None else self.averaged.state_dict(),
@@ -371,13 +392,26 @@ class _Training:
                 name: getattr(self, name)
                 for name in ("epoch", "step", "seconds", "best_epoch", "best_accuracy", "best_loss")
             },
-            "config": {k: v for k, v in dataclasses.asdict(self.config).items() if k not in ("folder", "device")},
+            "last_epoch": None if self.last_epoch is None else dataclasses.asdict(self.last_epoch),
+            "config": {k: v for k, v in dataclasses.asdict(self.config).items() if k not in _MAY_CHANGE},
         }
-        store.replace_file(path, lambda temporary: torch.save(state, temporary))
+        buffer = io.BytesIO()
+        torch.save(state, buffer)
+        store.replace_file(folder / "checkpoint.pt", lambda temporary: temporary.write_bytes(buffer.getbuffer()))
 
-    def load(self, path: Path) -> None:
-        if not path.exists():
-            return
+    def load(self, folder: Path) -> None:
+        """Go back to where the checkpoint in `folder` stands, if there is one."""
+        path = folder / "checkpoint.pt"
+        if path.exists():
+            self._load(path)
+        with contextlib.suppress(EngineError):
+            # Weights kept after the checkpoint (the run was stopped within an epoch) are only replaced by better ones.
+            kept = zoo.read_card(folder / "model.json").metrics
+            accuracy, loss = kept.get("validation accuracy", 0.0), kept.get("validation loss", math.inf)
+            if (accuracy, -loss) > (self.best_accuracy, -self.best_loss):
+                self.best_epoch, self.best_accuracy, self.best_loss = self.epoch + 1, accuracy, loss
+
+    def _load(self, path: Path) -> None:
         try:
             state = torch.load(path, map_location=self.device, weights_only=True)
             if any(getattr(self.config, k) != v for k, v in state["config"].items()):
@@ -391,6 +425,7 @@ class _Training:
             self.optimiser.load_state_dict(state["optimiser"])
             for name, value in state["progress"].items():
                 setattr(self, name, value)
+            self.last_epoch = None if state["last_epoch"] is None else Epoch(**state["last_epoch"])
         except (OSError, RuntimeError, KeyError, ValueError, TypeError, EOFError, pickle.UnpicklingError) as error:
             raise EngineError(
                 f"The checkpoint {path.name} is damaged, so the run cannot go on from it.",

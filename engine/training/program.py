@@ -8,17 +8,16 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import os
 import signal
 import sys
 import time
 from pathlib import Path
 from types import FrameType
 
-import psutil
-
-from engine.errors import Cancelled, EngineError
+from engine.errors import Cancelled, EngineError, WriteError
 from engine.training.config import TrainingConfig
-from engine.training.events import Paused, Progress, Reason, Stopped, TrainingEvent, to_json
+from engine.training.events import Paused, Progress, Reason, Started, Stopped, TrainingEvent, to_json
 from engine.training.runs import Run, RunRecord, new_run
 
 EXIT_CODES: dict[Reason, int] = {"finished": 0, "stopped": 0, "cancelled": 0}
@@ -50,15 +49,14 @@ def _train(options: argparse.Namespace) -> int:
                 f"The recipe differs from the one that the run in {folder} began with.",
                 f"Resume with {folder / 'run.toml'}, or start a new run in another folder.",
             )
-    elif recipe.resolve() == (folder / "run.toml").resolve():
+    elif recipe.resolve() == (folder / "run.toml").resolve() and not (folder / "events.jsonl").exists():
         run = Run(folder)  # the window has made the folder already
     else:
         run = new_run(config, folder=folder)
-    if options.considerate:
-        with contextlib.suppress(psutil.Error, OSError):
-            # The window and everything else on the machine come first; an idle machine is used fully all the same.
-            psutil.Process().nice(psutil.BELOW_NORMAL_PRIORITY_CLASS if sys.platform == "win32" else 5)
-    record = RunRecord(run.folder, since=options.since)
+    if options.considerate and sys.platform != "win32":
+        with contextlib.suppress(OSError):
+            os.nice(5)  # the window and everything else come first; an idle machine is used fully all the same
+    record = RunRecord(run.folder, heed_from=options.heed_from)
     try:
         return _Driver(record, quiet=options.quiet).drive(config, resume=options.resume)
     finally:
@@ -74,7 +72,7 @@ class _Driver:
         self._stopping = False
         self._cancelling = False
         self._paused = False
-        self._said = 0.0
+        self._said = self._listened = 0.0
         self._began = time.perf_counter()
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._on_signal)
@@ -98,13 +96,15 @@ class _Driver:
                     end = event
                     break
                 self._emit(event)
+                if self._paused and isinstance(event, Started):  # asked for while the data were loading
+                    self._emit(Paused(True, event.time))
                 self._listen()
                 if self._paused and not self._stopping:
                     self._wait()
         except Cancelled as error:
             end = self._end("stopped", error.message, "")
         except EngineError as error:
-            end = self._end("disk" if "disk" in error.message.lower() else "error", error.message, error.hint)
+            end = self._end("disk" if isinstance(error, WriteError) else "error", error.message, error.hint)
         except MemoryError:
             end = self._end("memory", "There was not enough memory.", "Choose a smaller batch or picture size.")
         except Exception as error:
@@ -161,8 +161,8 @@ class _Driver:
     def _asked_to_end(self) -> bool:
         """Asked at every step and while data are loaded, so it looks at the folder only now and then."""
         now = time.perf_counter()
-        if not self._stopping and now - self._said > 0.1:
-            self._said = now
+        if not self._stopping and now - self._listened > 0.05:
+            self._listened = now
             self._listen()
         return self._stopping
 
@@ -191,5 +191,5 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--resume", action="store_true", help="go on after the last whole epoch of the run in --out")
     parser.add_argument("--considerate", action="store_true", help="let other programs go first")
     parser.add_argument("--quiet", action="store_true", help="write events to the run's folder only")
-    parser.add_argument("--since", type=float, default=time.time(), help="heed commands younger than this")
+    parser.add_argument("--heed-from", type=int, metavar="BYTES", help=argparse.SUPPRESS)
     return parser

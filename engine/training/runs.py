@@ -3,7 +3,7 @@
     run.toml           what was asked for
     events.jsonl       what the run said, a JSON object a line (`engine.training.events`)
     commands.jsonl     what viewers asked of it: pause, resume, stop, cancel
-    process.json       number and birth time of the process that trains
+    run.lock           locked by the process that trains, however it ends; process.json has its number
     checkpoint.pt      enough to go on after the last whole epoch
     model.safetensors  the best weights so far, and model.json, their card: a model of the zoo
     log.txt            what the process printed besides
@@ -20,13 +20,11 @@ import os
 import re
 import subprocess
 import sys
-import time
-from collections.abc import Mapping
 from datetime import datetime
 from pathlib import Path
-from typing import IO, Any, Literal, TypeAlias
+from typing import IO, Any, Literal, TypeAlias, get_args
 
-import psutil
+import filelock
 
 from engine import store
 from engine.errors import EngineError
@@ -36,6 +34,7 @@ from engine.training.events import History, TrainingEvent, from_json
 Command: TypeAlias = Literal["pause", "resume", "stop", "cancel"]
 State: TypeAlias = Literal["preparing", "training", "paused", "interrupted", "ended"]
 
+_PLACES = ("folder", "start_from")  # settings that name a file or folder
 _children: dict[Path, subprocess.Popen[bytes]] = {}  # started by this process; asked now and then, so none is a zombie
 
 
@@ -85,7 +84,7 @@ class Run:
         if child is not None and child.poll() is not None:
             del _children[self.folder]
             child = None
-        return child is not None or _process_of(self.folder) is not None
+        return child is not None or _is_locked(self.folder)
 
     @property
     def state(self) -> State:
@@ -124,35 +123,28 @@ class Run:
         if self.alive:
             raise EngineError(f"The run {self.name} is training already.", "Stop it first.")
         self.history.stopped = None
-        command = [
-            sys.executable,
-            "-m",
-            "engine.training",
-            str(self.folder / "run.toml"),
-            "--out",
-            str(self.folder),
-        ]
-        command += ["--resume"] * resume + ["--considerate", "--quiet", "--since", str(time.time())]
-        options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x208}
-        root = Path(__file__).resolve().parents[2]
-        environment = {
-            **os.environ,
-            "PYTHONPATH": os.pathsep.join([str(root), os.environ.get("PYTHONPATH", "")]),
-        }
+        # -P: a random.py in the folder where the window was started must not take the place of Python's own.
+        program = [sys.executable, "-P", "-m", "engine.training", str(self.folder / "run.toml")]
+        program += ["--out", str(self.folder), *["--resume"] * resume, "--considerate", "--quiet"]
+        program += ["--heed-from", str(_size(self.folder / "commands.jsonl"))]
+        root = str(Path(__file__).resolve().parents[2])
+        paths = [root, *filter(None, os.environ.get("PYTHONPATH", "").split(os.pathsep))]
+        environment = {**os.environ, "PYTHONPATH": os.pathsep.join(paths)}
+        # On Windows: a process group of its own, no console, below normal priority.
+        options: dict[str, Any] = {"start_new_session": True} if os.name == "posix" else {"creationflags": 0x4208}
         try:
             with (self.folder / "log.txt").open("ab") as log:
                 _children[self.folder] = subprocess.Popen(
-                    command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **options
+                    program, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, **options
                 )
         except OSError as error:
             raise EngineError(f"The training process could not be started: {error}.", "") from error
 
     def command(self, command: Command) -> None:
         """Ask the run for something; it answers with an event. Does nothing to a run that has ended."""
-        line = json.dumps({"command": command, "time": time.time()}) + "\n"
         try:
             with (self.folder / "commands.jsonl").open("a", encoding="utf-8") as file:
-                file.write(line)
+                file.write(json.dumps({"command": command}) + "\n")
         except OSError as error:
             raise store.write_error(self.folder / "commands.jsonl", error) from error
 
@@ -171,14 +163,17 @@ class Run:
 def new_run(config: TrainingConfig, *, folder: Path | None = None, name: str = "") -> Run:
     """Make the folder of a new run (under the user's runs, unless told where) with its `run.toml`.
 
+    A run is a model of the zoo under the name of its folder, so it takes no name that a bundled model has.
+
     Raises:
         EngineError: the folder cannot be written to, or holds a run already.
     """
     if folder is None:
         stem = re.sub(r"[^\w-]+", "-", name).strip("-") or f"{config.data}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = store.runs_folder() / stem
+        bundled = {path.stem for path in (store.RESOURCES / "models").glob("*.json")}
         number = 1
-        while folder.exists():
+        while folder.exists() or folder.name in bundled:
             number += 1
             folder = store.runs_folder() / f"{stem}-{number}"
     elif (folder / "events.jsonl").exists():
@@ -186,7 +181,10 @@ def new_run(config: TrainingConfig, *, folder: Path | None = None, name: str = "
             f"{folder} holds a run already.",
             "Add --resume to go on with it, or name another folder with --out.",
         )
-    store.replace_file(folder / "run.toml", lambda path: path.write_text(config.to_toml(), encoding="utf-8"))
+    # The recipe moves to another folder, so the places it names must not be relative to this one.
+    places = {name: str(Path(place).expanduser().absolute()) for name in _PLACES if (place := getattr(config, name))}
+    recipe = TrainingConfig.from_mapping({**config.values(), **places}).to_toml()
+    store.replace_file(folder / "run.toml", lambda path: path.write_text(recipe, encoding="utf-8"))
     return Run(folder)
 
 
@@ -194,7 +192,7 @@ def runs(folder: Path | None = None) -> list[Run]:
     """All runs in the user's runs folder (or `folder`), newest first, polled once; cancelled ones are cleared away."""
     found: list[Run] = []
     root = folder or store.runs_folder()
-    for path in sorted(root.glob("*/run.toml"), key=lambda path: path.stat().st_mtime, reverse=True):
+    for path in sorted(root.glob("*/run.toml"), key=_time, reverse=True):
         run = Run(path.parent)
         run.poll()
         if run.history.stopped is not None and run.history.stopped.reason == "cancelled":
@@ -209,24 +207,26 @@ class RunRecord:
 
     Args:
         folder: the run's folder, made if need be.
-        since: seconds since 1970; older commands were meant for an earlier process and do not count.
+        heed_from: bytes of `commands.jsonl` that were meant for an earlier process; None: all that is there now.
 
     Raises:
         EngineError: another process trains in this folder, or it cannot be written to.
     """
 
-    def __init__(self, folder: Path, *, since: float) -> None:
+    def __init__(self, folder: Path, *, heed_from: int | None = None) -> None:
         self.folder = folder
-        self._since = since
-        folder.mkdir(parents=True, exist_ok=True)
-        other = _process_of(folder)
-        if other is not None and other.pid != os.getpid():
-            raise EngineError(f"The run in {folder} is training already (process {other.pid}).", "Stop it first.")
-        process = {"pid": os.getpid(), "born": psutil.Process().create_time()}
-        store.replace_file(folder / "process.json", lambda path: path.write_text(json.dumps(process)))
-        self._close_broken_line()
-        self._events: IO[str] = (folder / "events.jsonl").open("a", encoding="utf-8")
-        self._commands_read = 0
+        self._commands_read = _size(folder / "commands.jsonl") if heed_from is None else heed_from
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            self._lock = filelock.FileLock(folder / "run.lock")
+            self._lock.acquire(timeout=1.0)  # a viewer that looks whether the run is alive holds it for a moment
+            store.replace_file(folder / "process.json", lambda path: path.write_text(json.dumps({"pid": os.getpid()})))
+            self._close_broken_line()
+            self._events: IO[str] = (folder / "events.jsonl").open("a", encoding="utf-8")
+        except filelock.Timeout as error:
+            raise EngineError(f"The run in {folder} is training already.", "Stop it first.") from error
+        except OSError as error:
+            raise store.write_error(folder / "events.jsonl", error) from error
 
     def write(self, line: str) -> None:
         try:
@@ -250,21 +250,18 @@ class RunRecord:
         self._commands_read += whole
         asked: list[Command] = []
         for line in data[:whole].splitlines():
-            with contextlib.suppress(ValueError):
-                entry: Mapping[str, Any] = json.loads(line)
-                if entry.get("time", 0) >= self._since and entry.get("command") in (
-                    "pause",
-                    "resume",
-                    "stop",
-                    "cancel",
-                ):
+            with contextlib.suppress(ValueError, RecursionError):
+                entry = json.loads(line)
+                if isinstance(entry, dict) and entry.get("command") in get_args(Command):
                     asked.append(entry["command"])
         return asked
 
     def close(self) -> None:
         with contextlib.suppress(OSError):
             self._events.close()
-        (self.folder / "process.json").unlink(missing_ok=True)
+        with contextlib.suppress(OSError):
+            (self.folder / "process.json").unlink(missing_ok=True)
+        self._lock.release()
 
     def _close_broken_line(self) -> None:
         """A run killed while writing leaves half a line; what follows must not be glued to it."""
@@ -276,13 +273,30 @@ class RunRecord:
                     file.write(b"\n")
 
 
-def _process_of(folder: Path) -> psutil.Process | None:
-    """The living process that trains in `folder`; a number that another program has got since does not count."""
+def _is_locked(folder: Path) -> bool:
+    """Whether a living process trains in `folder`. A lock goes with its process, however that ends."""
+    lock = filelock.FileLock(folder / "run.lock")
     try:
-        noted = json.loads((folder / "process.json").read_text())
-        process = psutil.Process(noted["pid"])
-        if abs(process.create_time() - noted["born"]) < 1.0 and process.status() != psutil.STATUS_ZOMBIE:
-            return process
-    except (OSError, ValueError, KeyError, psutil.Error):
-        pass
-    return None
+        if not (folder / "run.lock").exists():
+            return False
+        lock.acquire(timeout=0)
+    except filelock.Timeout:
+        return True
+    except OSError:
+        return False
+    lock.release()
+    return False
+
+
+def _size(path: Path) -> int:
+    try:
+        return path.stat().st_size
+    except OSError:
+        return 0
+
+
+def _time(path: Path) -> float:
+    try:
+        return path.stat().st_mtime
+    except OSError:  # deleted by another window just now
+        return 0.0

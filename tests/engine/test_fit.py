@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -120,20 +121,49 @@ def test_nan_ends_the_run_with_a_sentence_and_keeps_the_best_weights(
     assert all(torch.isfinite(value).all() for value in weights.values())
 
 
-def test_a_full_disk_ends_the_run_with_a_sentence(
-    data: DataSet, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    import errno
+@pytest.mark.skipif(sys.platform == "win32", reason="no limit on the size of files")
+@pytest.mark.parametrize(("limit", "kept"), [(20_000, False), (400_000, True)])
+def test_a_full_disk_ends_the_run_with_a_sentence(data: DataSet, tmp_path: Path, limit: int, kept: bool) -> None:
+    """The system itself refuses to write: the weights (about 230 kB), or only the checkpoint (about 700 kB)."""
+    import resource
 
-    def full(state: object, path: Path) -> None:
-        raise OSError(errno.ENOSPC, "No space left on device")
-
-    monkeypatch.setattr(fit_module.torch, "save", full)
-    end = list(fit(CONFIG, data, folder=tmp_path))[-1]
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+    try:
+        end = list(fit(CONFIG, data, folder=tmp_path))[-1]
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, before)
     assert isinstance(end, Stopped) and end.reason == "disk"
-    assert "disk is full" in end.message
-    assert (tmp_path / "model.safetensors").exists()
+    assert "could not be written" in end.message and end.hint
+    assert (tmp_path / "model.safetensors").exists() is kept
     assert not list(tmp_path.glob(".*.tmp"))
+
+
+def test_an_epoch_whose_end_was_never_written_is_told_again(data: DataSet, tmp_path: Path) -> None:
+    whole = list(fit(CONFIG, data, folder=tmp_path / "whole"))
+    history = History()
+    for event in fit(CONFIG, data, folder=tmp_path / "run"):
+        if isinstance(event, Epoch) and event.epoch == 2:
+            break  # killed after the checkpoint, before the event was on the disk
+        history.append(event)
+    for event in fit(CONFIG, data, folder=tmp_path / "run", resume=True):
+        history.append(event)
+    expected = [(e.epoch, e.validation_loss) for e in whole if isinstance(e, Epoch)]
+    assert [(e.epoch, e.validation_loss) for e in history.epochs] == expected
+
+
+def test_weights_kept_by_a_stop_are_only_replaced_by_better_ones(data: DataSet, tmp_path: Path) -> None:
+    steps: list[TrainingEvent] = []
+    for event in fit(CONFIG, data, folder=tmp_path, stop=lambda: len(curve(steps)) >= 20):
+        steps.append(event)
+    card = zoo.read_card(tmp_path / "model.json")
+    zoo.write_card(
+        dataclasses.replace(card, metrics={"validation accuracy": 1.0, "validation loss": 0.0}), tmp_path / "model.json"
+    )
+    before = (tmp_path / "model.safetensors").read_bytes()
+    rest = list(fit(CONFIG, data, folder=tmp_path, resume=True))
+    assert [event.best for event in rest if isinstance(event, Epoch) and event.epoch == 3] == [False]
+    assert (tmp_path / "model.safetensors").read_bytes() == before
 
 
 def test_too_little_memory_ends_the_run_with_a_sentence(data: DataSet, monkeypatch: pytest.MonkeyPatch) -> None:

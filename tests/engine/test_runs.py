@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +15,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
+import torch
 
+from engine import data as data_module
+from engine.concurrency import Worker
+from engine.data import DataSet, Split
 from engine.errors import EngineError
+from engine.training import program
 from engine.training import runs as runs_module
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, History, Paused, Started, Step, Stopped, from_json, to_json
@@ -67,6 +73,9 @@ def test_events_survive_the_trip_through_json() -> None:
         assert repr(back) == repr(event)
     assert from_json('{"event": "step", "st') is None
     assert from_json('{"event": "unheard of"}') is None
+    assert from_json(to_json(events[1]).replace("0.5", '"half"')) is None
+    assert from_json(to_json(events[-1]).replace("finished", "bored")) is None
+    assert from_json("[" * 100_000) is None
 
 
 def test_history_after_a_resume_never_runs_backwards() -> None:
@@ -78,6 +87,7 @@ def test_history_after_a_resume_never_runs_backwards() -> None:
         if step == 4:
             history.append(Epoch(1, 4, 1, 0.5, 1, 0.5, True, 0.0))
     history.append(Started("cpu", "", 1, 8, 2, ("a",), 3, 4, 1, 0.0))
+    history.append(Epoch(1, 4, 1, 0.5, 1, 0.5, True, 0.0))  # told again
     assert [step.step for step in history.steps] == [1, 2, 3, 4]
     assert [epoch.epoch for epoch in history.epochs] == [1]
     assert history.best is not None and history.best.epoch == 1
@@ -120,27 +130,23 @@ def test_cancel_leaves_nothing_behind(pictures: Path) -> None:
 
 @pytest.mark.skipif(os.name != "posix", reason="kill -9 is a POSIX signal")
 def test_a_killed_run_says_so_and_goes_on_along_the_same_curve(pictures: Path, tmp_path: Path) -> None:
-    config = config_for(pictures, epochs=6)
+    config = config_for(pictures, epochs=40)
     whole = new_run(config, folder=tmp_path / "whole")
     whole.start()
     until(lambda: read(whole).stopped)
 
-    run = new_run(config_for(pictures, epochs=6), folder=tmp_path / "killed")
+    run = new_run(config, folder=tmp_path / "killed")
     run.start()
+    until(lambda: len(read(run).epochs) >= 2)
     run.command("pause")  # holds it after some step, so that the kill falls inside the run
     until(lambda: read(run).paused)
-    run.command("resume")
-    until(lambda: len(read(run).epochs) >= 2)
-    run.command("pause")
-    until(lambda: read(run).paused or read(run).stopped)
     os.kill(json.loads((run.folder / "process.json").read_text())["pid"], signal.SIGKILL)
     until(lambda: not run.alive)
-    if run.history.stopped is None:
-        assert run.state == "interrupted"
-        assert run.resumable
-        with (run.folder / "events.jsonl").open("a") as file:
-            file.write('{"event": "step", "step": 99')  # killed in the middle of a line
-        run.start(resume=True)
+    assert run.state == "interrupted"
+    assert run.resumable
+    with (run.folder / "events.jsonl").open("a") as file:
+        file.write('{"event": "step", "step": 99')  # killed in the middle of a line
+    run.start(resume=True)
     until(lambda: read(run).stopped and not run.alive)
     fresh = Run(run.folder)
     fresh.poll()
@@ -199,11 +205,90 @@ def test_a_folder_without_classes_ends_the_run_with_a_sentence(tmp_path: Path) -
     assert run.history.stopped.hint
 
 
-def test_two_processes_never_train_in_one_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    record = RunRecord(tmp_path, since=0)
-    monkeypatch.setattr(runs_module.os, "getpid", lambda: -1)  # as another process would see it
+def test_two_processes_never_train_in_one_folder(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path)
+    assert Run(tmp_path).alive
     with pytest.raises(EngineError, match="training already"):
-        RunRecord(tmp_path, since=0)
-    monkeypatch.undo()
+        RunRecord(tmp_path)
     record.close()
-    RunRecord(tmp_path, since=0).close()
+    assert not Run(tmp_path).alive
+    RunRecord(tmp_path).close()
+
+
+def test_nonsense_in_the_files_of_a_run_is_passed_over(tmp_path: Path) -> None:
+    record = RunRecord(tmp_path)
+    for line in ("null", "[]", "3", '{"command": []}', '{"command": "fly"}', "[" * 100_000, '{"command": "stop"}'):
+        with (tmp_path / "commands.jsonl").open("a") as file:
+            file.write(line + "\n")
+    assert record.commands() == ["stop"]
+    record.close()
+    (tmp_path / "process.json").write_text('{"pid": "a"}')
+    assert not Run(tmp_path).alive
+
+
+def test_commands_meant_for_an_earlier_process_do_not_count(tmp_path: Path) -> None:
+    Run(tmp_path).command("cancel")
+    record = RunRecord(tmp_path)
+    Run(tmp_path).command("pause")
+    assert record.commands() == ["pause"]
+    record.close()
+
+
+def test_a_run_takes_no_name_of_a_bundled_model() -> None:
+    assert (ROOT / "resources" / "models" / "digits.json").exists()
+    assert new_run(TrainingConfig(), name="digits").name == "digits-2"
+
+
+def test_a_finished_run_is_not_trained_over_by_mistake(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    run = new_run(TrainingConfig(), folder=tmp_path / "run")
+    (run.folder / "events.jsonl").write_text(to_json(Stopped("finished", "", "", 1, 0.9, 1.0)) + "\n")
+    assert program.main([str(run.folder / "run.toml"), "--out", str(run.folder)]) == 2
+    assert "holds a run already" in capsys.readouterr().err
+
+
+def test_loading_tells_how_far_it_is_and_a_pause_meanwhile_holds(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The program in this process, with a data set that takes its time."""
+    run = new_run(TrainingConfig(epochs=1, batch_size=2, augmentation="none"), folder=tmp_path / "run")
+
+    def slow(
+        folder: Path | None, *, progress: Callable[[str, float], None], cancelled: Callable[[], bool], **_: object
+    ) -> DataSet:
+        run.command("pause")
+        for part in range(20):
+            cancelled()
+            progress("Reading the pictures", part / 20)
+            time.sleep(0.02)  # stands for work
+        images = torch.randint(0, 255, (8, 1, 28, 28), dtype=torch.uint8)
+        split = Split(images, torch.arange(8) % 2)
+        return DataSet(name="slow", classes=("a", "b"), train=split, validation=split, mean=(0.5,), std=(0.5,))
+
+    monkeypatch.setitem(data_module.DATASETS, "synthetic-digits", data_module.Entry("", "", slow))
+    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    seen: list[bool] = []
+
+    def let_go_on(stop: threading.Event) -> None:
+        until(lambda: read(run).started is not None and run.history.paused)
+        seen.append(not run.history.steps or run.state == "paused")
+        run.command("resume")
+
+    viewer = Worker("viewer", let_go_on).start()
+    assert program.main([str(run.folder / "run.toml"), "--out", str(run.folder), "--heed-from", "0"]) == 0
+    assert viewer.stop()
+    assert seen == [True]
+    said = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert any(0 < event["share"] < 1 for event in said if event["event"] == "progress")
+
+
+def test_a_module_of_ones_own_in_the_working_folder_does_no_harm(
+    pictures: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "random.py").write_text("raise RuntimeError('shadowed')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", "")
+    run = new_run(config_for(Path("pictures"), epochs=1))
+    assert run.config().folder == str(pictures)
+    run.start()
+    until(lambda: read(run).stopped or not run.alive)
+    assert run.history.stopped is not None and run.history.stopped.reason == "finished"
