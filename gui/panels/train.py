@@ -980,7 +980,7 @@ class _RunDelegate(QStyledItemDelegate):
 def _state_words(known: _Known) -> str:
     stopped = known.run.history.stopped
     if known.state == "ended" and stopped is not None:
-        return _ENDINGS[stopped.reason]
+        return _ENDINGS.get(stopped.reason, "ended")  # another version of ConvScope may know more reasons
     return known.state
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
@@ -287,3 +288,14 @@ def test_settings_outlive_the_window(panel: TrainPanel, qtbot: QtBot) -> None:
     stored.setValue("train/dropout", "17")  # what a newer program may have allowed
     stored.setValue("train/model", "vanished")
     assert open_panel(qtbot).form.value() == expected
+
+
+def test_an_ending_that_this_version_does_not_know_is_still_an_ending(qtbot: QtBot, own_home: Path) -> None:
+    run = write_run("newer", some_events(last=Stopped("finished", "Done.", "", 1, 0.85, 15.0)), own_home)
+    panel = open_panel(qtbot)
+    qtbot.waitUntil(lambda: run.name in panel._known, timeout=LONG)
+    known = panel._known[run.name]
+    known.run.history.stopped = dataclasses.replace(known.run.history.stopped, reason="struck by lightning")
+    panel._show_item(known)
+    panel._show_state()
+    assert panel.list.item(0).toolTip().split("\n")[2] == "ended"
