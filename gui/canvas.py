@@ -189,9 +189,8 @@ class Canvas(QWidget):
         return rows[:, : width * 3].reshape(height, width, 3).copy()
 
     def submit(self) -> None:
-        """Have the drawing read as it is now."""
-        pictures = any(isinstance(item, Picture) for item in self._since_clear())
-        self.frame.emit(Frame(self.picture(), "canvas", self._index, self._clock(), drawing=not pictures))
+        """Have the drawing read as it is now; a picture on the white paper is a scan, which is read like a drawing."""
+        self.frame.emit(Frame(self.picture(), "canvas", self._index, self._clock(), drawing=True))
         self._index += 1
 
     def set_labels(self, labels: tuple[Label, ...]) -> None:

@@ -393,27 +393,34 @@ class AnswerPanel(QWidget):
     def clear(self) -> None:
         """Nothing has been read."""
         self._result = None
-        self._region = 0
-        self._show_nothing()
+        self._set_region(0)
+        self._show_nothing("", "")  # until it has been read again
 
     def set_result(self, result: Result) -> None:
         """Show a result; the bars are painted with the next frame of the window."""
         self._result = self._unpainted = result
         if self._region >= len(result.regions):
-            self._region = 0
+            self._set_region(0)
         self._show(result)
 
     def _show(self, result: Result) -> None:
         whole = result.classification
         if whole is None:
-            self._show_nothing()
+            self._show_nothing(*self._why_nothing(result))
             return
         chosen = result.regions[self._region].classification if result.regions else whole
         self.input.set(result.regions, self._region)
         self._show_bars(chosen)
         self.reading.set(*self._words(result, chosen), loud=not self._all_rejected(result, whole))
 
-    def _show_nothing(self) -> None:
+    def _set_region(self, number: int) -> None:
+        """Whose bars are shown; whoever shows maps of the same digit hears of every change."""
+        if number != self._region:
+            self._region = number
+            self.region_chosen.emit(number)
+
+    def _show_nothing(self, headline: str, line: str) -> None:
+        """No bars and no input; the words are those for the paper, a picture that plays has its own."""
         self.input.set((), 0)
         self.bars.set([0.0] * self.bars.rows, -1)
         if self._card is None:
@@ -423,7 +430,14 @@ class AnswerPanel(QWidget):
         elif self._place != "paper":
             self.reading.set("Nothing to look at yet", "Choose a source above the picture.", loud=False)
         else:
-            self.reading.set("Nothing drawn yet", "Draw a digit: the answer follows the pen.", loud=False)
+            self.reading.set(headline, line, loud=False)
+
+    def _why_nothing(self, result: Result) -> tuple[str, str]:
+        """What is said of a paper on which no ink was found."""
+        if (result.frame.image == 255).all():
+            return "Nothing drawn yet", "Draw a digit: the answer follows the pen."
+        digits = self._card is None or self._card.preprocess.digits
+        return f"This is not {'a digit' if digits else 'a drawing'}", "Nothing on the paper stands out like ink."
 
     def _words(self, result: Result, chosen: Classification) -> tuple[str, str]:
         sure = float(chosen.probabilities[chosen.best])
@@ -475,10 +489,9 @@ class AnswerPanel(QWidget):
             self.bars.set([share for _, share in ranked], 0)
 
     def _choose(self, number: int) -> None:
-        self._region = number
+        self._set_region(number)
         if self._result is not None:
             self._show(self._result)
-        self.region_chosen.emit(number)
 
     def _on_painted(self) -> None:
         if self._unpainted is not None:

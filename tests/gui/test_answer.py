@@ -31,8 +31,8 @@ def shares(count: int, best: int, value: float) -> np.ndarray:
     return probabilities
 
 
-def result(*answers: Classification, text: str = "", colour: bool = False) -> Result:
-    frame = Frame(np.full((40, 60, 3), 255, np.uint8), "canvas", 0, 0.0, drawing=True)
+def result(*answers: Classification, text: str = "", colour: bool = False, paper: int = 255) -> Result:
+    frame = Frame(np.full((40, 60, 3), paper, np.uint8), "canvas", 0, 0.0, drawing=True)
     pixels = np.arange(28 * 28 * (3 if colour else 1), dtype=np.uint8).reshape((28, 28, 3) if colour else (28, 28))
     regions = tuple(Region((i * 20.0, 0.0, i * 20.0 + 15, 30.0), each, pixels) for i, each in enumerate(answers))
     return Result(frame, "net", classification=answers[0] if answers else None, regions=regions, text=text)
@@ -91,6 +91,32 @@ def test_a_mark_among_digits_is_mentioned(panel: AnswerPanel, qtbot) -> None:
     panel.set_result(result())
     assert panel.reading.text == "Nothing drawn yet" and panel.input.image() is None
     assert set(panel.bars.values.values()) == {0.0}
+
+
+def test_only_a_blank_paper_is_called_one(panel: AnswerPanel) -> None:
+    names = (*"0123456789", NOT_A_DIGIT)
+    panel.set_model(ModelState("net", "ready", card(names, reject=NOT_A_DIGIT)))
+    assert panel.reading.text == "", "nobody has looked at the paper yet"
+    panel.set_result(result(paper=254))
+    assert panel.reading.text == "This is not a digit" and "ink" in panel.reading.explanation
+    panel.set_result(result())
+    assert panel.reading.text == "Nothing drawn yet"
+
+
+def test_whoever_shows_the_maps_of_a_region_hears_of_every_change(panel: AnswerPanel, qtbot) -> None:
+    names = tuple("0123456789")
+    panel.set_model(ModelState("net", "ready", card(names)))
+    digits = [Classification(names, shares(10, best, 0.9)) for best in (2, 3, 5)]
+    told: list[int] = []
+    panel.region_chosen.connect(told.append)
+    panel.set_result(result(*digits, text="235"))
+    panel.input.choose(2)
+    panel.set_result(result())
+    panel.set_result(result(*digits[:2], text="23"))
+    assert told == [2, 0] and panel.region == 0 == panel.input.current
+    panel.input.choose(1)
+    panel.clear()
+    assert told == [2, 0, 1, 0]
 
 
 def test_a_late_result_of_another_network_changes_no_bars(panel: AnswerPanel) -> None:

@@ -231,15 +231,13 @@ def test_a_light_digit_on_dark_becomes_dark_ink(canvas: Canvas) -> None:
     assert picture[280, 425] < 60 and picture[20, 20] == 255 and picture[280, 250] > 200
 
 
-def test_a_frame_with_a_picture_on_it_is_no_mere_drawing(canvas: Canvas) -> None:
+def test_a_picture_on_the_paper_is_read_like_a_drawing(canvas: Canvas) -> None:
     frames: list[Frame] = []
     canvas.frame.connect(frames.append)
     photograph = np.random.default_rng(0).integers(0, 255, (60, 80, 3), np.uint8)
     canvas.insert_image(QImage(photograph.data, 80, 60, 240, QImage.Format.Format_RGB888).copy())
     stroke(canvas, ONE)
-    canvas.clear()
-    stroke(canvas, ONE)
-    assert not frames[0].drawing and frames[-1].drawing
+    assert len(frames) > 2 and all(frame.drawing for frame in frames), "the paper is white, not a room before a camera"
 
 
 def test_what_happens_in_the_middle_of_a_stroke_ends_it(canvas: Canvas) -> None:
