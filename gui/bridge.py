@@ -190,6 +190,8 @@ class Bridge(QObject):
     # other threads ------------------------------------------------------------------------------------------
 
     def _work(self, name: str, body: Callable[[], object]) -> None:
+        if self._closed:
+            return
         self._workers = [worker for worker in self._workers if worker.alive]
 
         def run(stop: object) -> None:

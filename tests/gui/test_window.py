@@ -6,11 +6,12 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPoint, Qt, QUrl
-from PySide6.QtGui import QImage
+from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
+from PySide6.QtGui import QImage, QPainter, QPen
 from PySide6.QtWidgets import QLabel, QToolButton, QWidget
 
 from engine import EngineError
+from gui.canvas import PAPER
 from gui.frame import ShortcutList
 from gui.theme import DARK, LIGHT, OKABE_ITO, theme
 from gui.window import MODES, PANELS, MainWindow
@@ -68,6 +69,55 @@ def test_a_scribble_is_no_digit_and_a_blank_is_nothing(window: MainWindow, qtbot
     assert window.canvas._labels == ()
     window.undo_action.trigger()
     qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
+
+
+def test_maps_are_those_of_the_digit_whose_bars_are_shown(window: MainWindow, qtbot) -> None:
+    stroke(window.canvas, SEVEN)
+    stroke(window.canvas, ONE)
+    qtbot.waitUntil(lambda: window.answer.reading.text == "71", timeout=20_000)
+    shown: list[int] = []  # of which region the maps are
+    window.bridge.result.connect(lambda result: shown.append(result.activations.region if result.activations else -1))
+    window.answer.input.choose(1)
+    qtbot.waitUntil(lambda: shown[-1:] == [1], timeout=20_000)
+    window.clear_action.trigger()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "Nothing drawn yet", timeout=20_000)
+    window.undo_action.trigger()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "71", timeout=20_000)
+    assert window.answer.region == 0
+    qtbot.waitUntil(lambda: shown[-1] == 0, timeout=20_000)
+
+
+def test_a_picture_is_answered_like_the_strokes_it_shows(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    stroke(window.canvas, SEVEN)
+    qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
+    bars = dict(window.answer.bars.values)
+    red = QImage(*PAPER, QImage.Format.Format_RGB32)
+    red.fill(Qt.GlobalColor.white)
+    painter = QPainter(red)
+    painter.setPen(QPen(Qt.GlobalColor.red, 24, Qt.PenStyle.SolidLine, Qt.PenCapStyle.RoundCap))
+    painter.drawPolyline([QPointF(*point) for point in SEVEN])
+    painter.end()
+    house = QImage(400, 400, QImage.Format.Format_RGB32)
+    house.fill(Qt.GlobalColor.white)
+    painter = QPainter(house)
+    painter.setBrush(Qt.GlobalColor.black)
+    painter.drawRect(80, 180, 240, 180)
+    painter.drawPolygon([QPoint(60, 180), QPoint(200, 40), QPoint(340, 180)])
+    painter.end()
+    window.canvas.save(tmp_path / "seven.png")
+    qtbot.waitUntil((tmp_path / "seven.png").exists)
+    window.canvas.clear()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "Nothing drawn yet", timeout=20_000)
+    window.canvas.open(tmp_path / "seven.png")
+    qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
+    assert window.answer.bars.values == bars
+    window.canvas.clear()
+    window.canvas.insert_image(red)
+    qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
+    window.canvas.clear()
+    window.canvas.insert_image(house)
+    qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
+    assert window.answer.input.image() is not None, "it was looked at"
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])
@@ -231,3 +281,11 @@ def test_a_picture_dropped_onto_the_window_lies_on_the_paper(window: MainWindow,
     drop(window, data)
     assert window.mode == "draw" and not window.canvas.empty
     assert window.canvas.picture()[280, 420].tolist() == [128, 0, 0]
+
+
+def test_a_closed_window_starts_nothing_any_more(window: MainWindow) -> None:
+    window.close()
+    begun: list[int] = []
+    window.bridge.call(lambda: begun.append(1), lambda _: None)
+    window.bridge.refresh_cards()
+    assert not window.bridge._workers and not begun
