@@ -156,7 +156,8 @@ def _card(name: str | None) -> ModelCard:
 
 
 def _files(path: Path) -> list[Path]:
-    from engine.sources import PICTURES, VIDEOS, find_files
+    from engine.images import PICTURES
+    from engine.sources import VIDEOS, find_files
 
     if not path.exists():
         raise EngineError(f"There is no file or folder {path}.", "Check the path.")
@@ -170,7 +171,8 @@ def _files(path: Path) -> list[Path]:
 
 def _read(classifier: Classifier, file: Path) -> Iterator[tuple[Result, int | None]]:
     """The result of a picture, or of each frame of a video with its index."""
-    from engine.sources import VIDEOS, open_source, read_picture
+    from engine.images import read_picture
+    from engine.sources import VIDEOS, open_source
 
     if file.suffix.lower() not in VIDEOS:
         yield classifier.predict(_drawing(read_picture(file), file.name)), None
@@ -379,7 +381,8 @@ def _from_idx(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
 
 
 def _from_folders(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
-    from engine.sources import PICTURES, find_files, read_picture
+    from engine.images import PICTURES, read_picture
+    from engine.sources import find_files
 
     for part in ("test", "val", "validation"):
         if (path / part).is_dir() and part not in card.classes:

@@ -1,8 +1,9 @@
-"""Pictures on their way into a network: colour, ink, centring, letter-boxing.
+"""Pictures on their way into a network: reading a file, colour, ink, centring, letter-boxing.
 
-What enters is a picture as a camera, a file or the canvas gives it: ``uint8``, ``(H, W)`` grey, ``(H, W, 3)`` RGB
-or ``(H, W, 4)`` RGBA. What leaves is what a network was trained on. Digits take the road ``to_ink`` → ``lay_out`` →
-(the network, once for all pieces) → ``choose``; photographs take ``letterbox`` or ``resize_centre_crop``.
+What enters is a picture file, or a picture as a camera or the canvas gives it: ``uint8``, ``(H, W)`` grey,
+``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA. What leaves is what a network was trained on. Digits take the road ``to_ink``
+→ ``lay_out`` → (the network, once for all pieces) → ``choose``; photographs take ``letterbox`` or
+``resize_centre_crop``.
 
 Training and live use share every function here, so that the two can never drift apart. Only NumPy and OpenCV are
 imported: the canvas may use this module before torch has been loaded.
@@ -10,17 +11,26 @@ imported: the canvas may use this module before torch has been loaded.
 
 from __future__ import annotations
 
+import contextlib
 from dataclasses import dataclass
 from itertools import pairwise
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
+from engine.errors import EngineError
 from engine.opencv import cv2
 
 Image = npt.NDArray[np.uint8]
 Box = tuple[int, int, int, int]
 """``(x0, y0, x1, y1)`` in pixels of the given image; the right and lower edges are exclusive."""
+
+PICTURES = frozenset(
+    ".png .jpg .jpeg .jpe .bmp .dib .webp .tif .tiff .gif .pgm .ppm .pbm .pnm .avif .jp2".split()  # noqa: SIM905
+)
+"""How the names of picture files end, in lower case."""
 
 DIGIT_SIZE = 28
 """Side of the picture that a digit network sees, in pixels (MNIST)."""
@@ -37,11 +47,60 @@ _MAP = 140  # side to which a drawing is reduced for finding its marks
 _CUT_COST = -3.0  # log of how much more probable digits must be if ink was cut to get them
 
 
+# ---------------------------------------------------------------------------------------------------------- files
+
+
+def read_picture(path: Path) -> Image:
+    """A picture file as ``(H, W, 3)`` RGB, the way up that its camera noted, laid over paper as in `to_rgb`.
+
+    Raises:
+        EngineError: the file cannot be read, or is no picture or half of one.
+    """
+    try:
+        data = path.read_bytes()
+    except OSError as error:
+        raise EngineError(
+            f"The picture {path} cannot be read: {error.strerror or error}.", "Check the path."
+        ) from error
+    whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-4096:]
+    image: Any = None
+    if data and whole:
+        with contextlib.suppress(cv2.error, MemoryError):
+            # The one mode that keeps depth and transparency and also turns the picture upright; GDAL itself reads
+            # files alone, never what is in memory.
+            image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_LOAD_GDAL)
+    if image is None or not image.size:
+        what = "is empty" if not data else "breaks off in the middle" if not whole else "is damaged or no picture"
+        raise EngineError(f"The picture {path} {what}.", "Save or download it again, or choose another one.")
+    image = _eight_bits(image)
+    if image.ndim == 3 and image.shape[2] in (3, 4):
+        image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
+    elif image.ndim == 3:
+        image = image[:, :, 0]
+    return to_rgb(image)
+
+
+def _eight_bits(image: npt.NDArray[Any]) -> Image:
+    """Levels of any depth as 0 to 255; numbers that name no full level get the least usual one that holds them."""
+    if image.dtype == np.uint8:
+        return image
+    full: float = 65535
+    if image.dtype != np.uint16:
+        image = np.nan_to_num(image.astype(np.float64), posinf=0, neginf=0)
+        largest = float(image.max())
+        full = next((usual for usual in (1, 255, 65535) if largest <= usual), largest)
+    return _uint8(np.rint(np.clip(image * (255 / full), 0, 255)))
+
+
 # --------------------------------------------------------------------------------------------------------- colour
 
 
 def to_rgb(image: Image) -> Image:
-    """Any picture as ``(H, W, 3)`` RGB; what is transparent shows white."""
+    """Any picture as ``(H, W, 3)`` RGB.
+
+    A transparent picture is laid over white when its visible pixels are dark and over black when they are light, so
+    that ink never disappears into the paper.
+    """
     if image.ndim == 2:
         return _uint8(cv2.cvtColor(image, cv2.COLOR_GRAY2RGB))
     if image.ndim == 3 and image.shape[2] == 1:
@@ -49,33 +108,26 @@ def to_rgb(image: Image) -> Image:
     if image.ndim == 3 and image.shape[2] == 3:
         return image
     if image.ndim == 3 and image.shape[2] == 4:
-        return _over(image, 255)
+        return _over_paper(image)
     raise ValueError(f"expected an image of shape (H, W), (H, W, 3) or (H, W, 4), not {image.shape}")
 
 
 def to_grey(image: Image) -> Image:
-    """Any picture as ``(H, W)`` grey levels.
-
-    A transparent picture is laid over white when its visible pixels are dark and over black when they are light, so
-    that ink never disappears into the paper.
-    """
+    """Any picture as ``(H, W)`` grey levels; a transparent one is laid over paper as in `to_rgb`."""
     if image.ndim == 2:
         return image
     if image.ndim == 3 and image.shape[2] == 1:
         return image[:, :, 0]
-    if image.ndim == 3 and image.shape[2] == 4:
-        alpha = image[:, :, 3]
-        if int(alpha.min(initial=255)) < 255:
-            seen = alpha.astype(np.float32)
-            grey = cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY)
-            level = float((grey * seen).sum() / max(float(seen.sum()), 1.0))
-            return _uint8(cv2.cvtColor(_over(image, 255 if level < 128 else 0), cv2.COLOR_RGB2GRAY))
-        return _uint8(cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY))
     return _uint8(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY))
 
 
-def _over(image: Image, paper: int) -> Image:
+def _over_paper(image: Image) -> Image:
     alpha = image[:, :, 3:].astype(np.float32) / 255
+    if alpha.min(initial=1.0) == 1.0:
+        return _uint8(cv2.cvtColor(image, cv2.COLOR_RGBA2RGB))
+    grey = cv2.cvtColor(image, cv2.COLOR_RGBA2GRAY)
+    level = float((grey[:, :, None] * alpha).sum() / max(float(alpha.sum()), 1 / 255))
+    paper = 255 if level < 128 else 0
     return _uint8(np.rint(image[:, :, :3] * alpha + paper * (1 - alpha)))
 
 

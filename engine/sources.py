@@ -23,48 +23,12 @@ import numpy as np
 
 from engine.concurrency import Flag, Lock, Worker
 from engine.errors import EngineError
+from engine.images import PICTURES, read_picture
 from engine.opencv import cv2
 from engine.types import Frame, Image
 
-PICTURES = frozenset(
-    [
-        ".png",
-        ".jpg",
-        ".jpeg",
-        ".jpe",
-        ".bmp",
-        ".dib",
-        ".webp",
-        ".tif",
-        ".tiff",
-        ".gif",
-        ".pgm",
-        ".ppm",
-        ".pbm",
-        ".pnm",
-        ".avif",
-        ".jp2",
-    ]
-)
 VIDEOS = frozenset(
-    [
-        ".mp4",
-        ".m4v",
-        ".mov",
-        ".mkv",
-        ".webm",
-        ".avi",
-        ".mpg",
-        ".mpeg",
-        ".wmv",
-        ".flv",
-        ".ogv",
-        ".ts",
-        ".m2ts",
-        ".3gp",
-        ".mjpeg",
-        ".mjpg",
-    ]
+    ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .flv .ogv .ts .m2ts .3gp .mjpeg .mjpg".split()  # noqa: SIM905
 )
 
 Kind: TypeAlias = Literal["camera", "video", "pictures", "screen", "moving digits"]
@@ -171,41 +135,6 @@ def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 def _natural(text: str) -> list[tuple[int, str]]:
     return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text.casefold())]
-
-
-def read_picture(path: Path) -> Image:
-    """A picture file as (H, W, 3) uint8 RGB, turned upright; what is transparent becomes a ground its ink shows on.
-
-    Raises:
-        EngineError: the file cannot be read, or is no picture or half of one.
-    """
-    try:
-        data = path.read_bytes()
-    except OSError as error:
-        raise EngineError(
-            f"The picture {path} cannot be read: {error.strerror or error}.", "Check the path."
-        ) from error
-    whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-4096:]
-    image: Any = None
-    if data and whole:
-        buffer = np.frombuffer(data, np.uint8)
-        with contextlib.suppress(cv2.error, MemoryError):
-            image = cv2.imdecode(buffer, cv2.IMREAD_UNCHANGED)
-            if image is not None and (image.ndim == 2 or image.shape[2] != 4):
-                # once more, now with the turn that a camera notes; plain colours are all that this mode gives
-                image = cv2.imdecode(buffer, cv2.IMREAD_COLOR)
-    if image is None or not image.size:
-        what = "is empty" if not data else "breaks off in the middle" if not whole else "is damaged or no picture"
-        raise EngineError(f"The picture {path} {what}.", "Save or download it again, or choose another one.")
-    if image.dtype != np.uint8:
-        image = np.clip(image / (257.0 if image.dtype == np.uint16 else 1 / 255), 0, 255).astype(np.uint8)
-    if image.shape[2] == 4:
-        alpha = image[:, :, 3:].astype(np.float32) / 255
-        seen = float((image[:, :, :3] * alpha).sum() / max(3 * float(alpha.sum()), 1.0))
-        paper = 255.0 if seen < 160 else 0.0
-        image = np.rint(image[:, :, :3] * alpha + paper * (1 - alpha)).astype(np.uint8)
-    rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-    return rgb
 
 
 # ----------------------------------------------------------------------------------------------------- cameras

@@ -23,7 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import images, zoo  # noqa: E402
-from engine.data import IMAGE_FILES, cut, read_idx_pair, read_picture  # noqa: E402
+from engine.data import cut, read_idx_pair  # noqa: E402
 from engine.data.mixture import Drawn, Sizes, read_drawn  # noqa: E402
 from engine.training.config import TrainingConfig  # noqa: E402
 from engine.types import Frame, ModelCard  # noqa: E402
@@ -114,8 +114,7 @@ def measure(reader: Classifier, data: Path) -> dict[str, float]:
         np.stack([a.probabilities for a in answers]), labels
     )
     drawn = read_drawn(data / "drawn_digits")
-    pictures = [picture for digit in drawn if (picture := read_picture(digit.path)) is not None]
-    answers = list(read(reader, pictures))
+    answers = list(read(reader, (images.read_picture(digit.path) for digit in drawn)))
     right = [a.text == str(d.label) for a, d in zip(answers, drawn, strict=True)]
     for source in ("drawn digits", *sorted({digit.source for digit in drawn})):
 
@@ -135,10 +134,9 @@ def measure(reader: Classifier, data: Path) -> dict[str, float]:
         ("photographs rejected, not trained on (photos/in_*)", data / "photos", "in_*"),
         ("photographs rejected, not trained on (imagefolder)", data / "imagefolder", "*/val/*/*"),
     ):
-        files = sorted(path for path in folder.glob(pattern) if path.suffix.lower() in IMAGE_FILES)
+        files = sorted(path for path in folder.glob(pattern) if path.suffix.lower() in images.PICTURES)
         if files:
-            found = [picture for path in files if (picture := read_picture(path)) is not None]
-            figures[name] = share(a.rejected for a in read(reader, found))
+            figures[name] = share(a.rejected for a in read(reader, map(images.read_picture, files)))
     return figures
 
 

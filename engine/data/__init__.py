@@ -23,8 +23,8 @@ import torch
 from torch import Tensor
 
 from engine.errors import Cancelled, EngineError
-from engine.images import resize_centre_crop, to_rgb
-from engine.opencv import cv2
+from engine.images import PICTURES, read_picture, resize_centre_crop
+from engine.sources import find_files
 
 DIGITS = tuple("0123456789")
 FASHION = (
@@ -39,7 +39,6 @@ FASHION = (
     "Bag",
     "Ankle boot",
 )
-IMAGE_FILES = frozenset({".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".ppm", ".pgm", ".gif"})
 
 _MNIST_MEAN, _MNIST_STD = (0.1307,), (0.3081,)
 _IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
@@ -392,11 +391,12 @@ def load_folder(
         for number, (path, label) in enumerate(files):
             if number % 16 == 0:
                 _tell(what, number / len(files), progress, cancelled)
-            picture = read_picture(path)
-            if picture is None:
+            try:
+                picture = read_picture(path)
+            except EngineError:
                 skipped.append(str(path.relative_to(folder)))
                 continue
-            images.append(resize_centre_crop(to_rgb(picture), size).transpose(2, 0, 1))
+            images.append(resize_centre_crop(picture, size).transpose(2, 0, 1))
             labels.append(label)
         shape = (len(images), 3, size, size)
         return np.array(images, np.uint8).reshape(shape), np.array(labels, np.int64)
@@ -462,31 +462,7 @@ def _classes(root: Path) -> tuple[str, ...]:
 
 
 def _pictures(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_FILES and path.is_file())
-
-
-def read_picture(path: Path) -> npt.NDArray[np.uint8] | None:
-    """An image file as ``(H, W)``, ``(H, W, 3)`` RGB or ``(H, W, 4)`` RGBA ``uint8``; ``None`` if unreadable."""
-    try:
-        raw = np.frombuffer(path.read_bytes(), np.uint8)
-        picture = cv2.imdecode(raw, cv2.IMREAD_UNCHANGED) if raw.size else None
-    except (OSError, cv2.error):
-        return None
-    if picture is None or picture.size == 0:
-        return None
-    if picture.dtype == np.uint16:
-        picture = (picture >> 8).astype(np.uint8)
-    elif picture.dtype != np.uint8:
-        return None
-    if picture.ndim == 3 and picture.shape[2] == 3:
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGR2RGB), np.uint8)
-    if picture.ndim == 3 and picture.shape[2] == 4:
-        return np.asarray(cv2.cvtColor(picture, cv2.COLOR_BGRA2RGBA), np.uint8)
-    if picture.ndim == 3:
-        return np.ascontiguousarray(picture[:, :, 0], np.uint8)
-    return np.asarray(picture, np.uint8)
+    return find_files(folder, PICTURES) if folder.is_dir() else []
 
 
 # ----------------------------------------------------------------------------------------------------- what they share

@@ -7,6 +7,7 @@ out is decided here, by writer where writers are known, and never seen by traini
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import os
 import re
@@ -17,10 +18,10 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
-from engine.data import DIGITS, DataSet, Progress, Split, _split, _tell, cut, join, read_idx_pair, read_picture
+from engine.data import DIGITS, DataSet, Progress, Split, _split, _tell, cut, join, read_idx_pair
 from engine.data.strokes import Trajectory, draw_digits, draw_others, draw_trajectories, read_unipen
 from engine.errors import EngineError
-from engine.images import Image, centre_digit, to_ink
+from engine.images import Image, centre_digit, read_picture, to_grey, to_ink
 from engine.opencv import cv2
 from engine.types import NOT_A_DIGIT
 
@@ -206,13 +207,13 @@ def load_mixture(
 
 
 def _as_they_are(files: list[Drawn]) -> Split:
-    images = np.stack([centre_digit(to_ink(_read(digit.path))) for digit in files])
+    images = np.stack([centre_digit(to_ink(read_picture(digit.path))) for digit in files])
     return _split(images, np.array([digit.label for digit in files], np.int64))
 
 
 def _redrawn(files: list[Drawn], count: int, rng: np.random.Generator) -> Split:
     """``count`` pictures from a few files: stretched, slanted, thickened or thinned before they are centred."""
-    inks = [to_ink(_read(digit.path)) for digit in files]
+    inks = [to_ink(read_picture(digit.path)) for digit in files]
     images = np.zeros((count, 28, 28), np.uint8)
     labels = np.zeros(count, np.int64)
     order = np.concatenate([rng.permutation(len(files)) for _ in range(-(-count // len(files)))])[:count]
@@ -241,13 +242,6 @@ def _redrawn(files: list[Drawn], count: int, rng: np.random.Generator) -> Split:
     return _split(images, labels)
 
 
-def _read(path: Path) -> Image:
-    picture = read_picture(path)
-    if picture is None:
-        raise EngineError(f"The picture {path} cannot be read.", "Fetch the drawn digits again.")
-    return picture
-
-
 def _photos(folder: Path) -> list[Image]:
     """The photographs that may be cut up; those from ImageNet (names with ``in_``) are for tests alone."""
     if not folder.is_dir():
@@ -255,8 +249,6 @@ def _photos(folder: Path) -> list[Image]:
     photos = []
     for path in sorted(folder.iterdir()):
         if path.suffix.lower() in {".jpg", ".jpeg", ".png"} and not path.name.startswith("in_"):
-            picture = read_picture(path)
-            if picture is not None:
-                grey = picture if picture.ndim == 2 else cv2.cvtColor(picture[:, :, :3], cv2.COLOR_RGB2GRAY)
-                photos.append(np.asarray(grey, np.uint8))
+            with contextlib.suppress(EngineError):
+                photos.append(to_grey(read_picture(path)))
     return photos

@@ -18,7 +18,8 @@ import numpy.typing as npt
 import pytest
 import torch
 
-from engine.data import DATASETS, DataSet, Split, load_folder, load_mnist, load_synthetic_digits, read_picture
+from engine.commands import _labelled
+from engine.data import DATASETS, DataSet, Split, load_folder, load_mnist, load_synthetic_digits
 from engine.data.augment import AUGMENTATIONS, warp
 from engine.data.mixture import NOT, Sizes, load_mixture, read_drawn
 from engine.data.strokes import (
@@ -34,8 +35,9 @@ from engine.data.strokes import (
 from engine.errors import Cancelled, EngineError
 from engine.images import Image
 from engine.opencv import cv2
+from engine.sources import open_source
 from engine.training.config import TrainingConfig
-from engine.types import NOT_A_DIGIT
+from engine.types import NOT_A_DIGIT, ModelCard, Preprocess
 
 
 def idx(array: npt.NDArray[np.uint8]) -> bytes:
@@ -371,16 +373,30 @@ def test_folders_without_classes_are_explained(tmp_path: Path) -> None:
         load_folder(tmp_path / "absent")
 
 
-@pytest.mark.parametrize("kind", ["grey", "colour", "alpha", "16 bit"])
-def test_pictures_of_every_depth_are_read(tmp_path: Path, kind: str) -> None:
-    shape = {"grey": (6, 5), "colour": (6, 5, 3), "alpha": (6, 5, 4), "16 bit": (6, 5)}[kind]
-    deep = kind == "16 bit"
-    cv2.imwrite(str(tmp_path / "p.png"), np.full(shape, 51200 if deep else 200, np.uint16 if deep else np.uint8))
-    picture = read_picture(tmp_path / "p.png")
-    assert picture is not None
-    assert picture.shape == shape
-    assert picture.dtype == np.uint8
-    assert picture.max() == 200
+def test_training_sees_the_pixels_that_predict_and_evaluate_see(tmp_path: Path) -> None:
+    rng = np.random.default_rng(0)
+    photo = cv2.imencode(".jpg", rng.integers(0, 256, (24, 24, 3)).astype(np.uint8))[1].tobytes()
+    held = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, 6, 0, 0)  # by a camera on its side
+    for name in ("one", "two"):
+        (tmp_path / name).mkdir()
+        (tmp_path / name / "1.jpg").write_bytes(
+            photo[:2] + b"\xff\xe1" + struct.pack(">H", len(held) + 2) + held + photo[2:]
+        )
+        cv2.imwrite(str(tmp_path / name / "2.png"), rng.integers(0, 256, (24, 24, 4)).astype(np.uint8))
+        cv2.imwrite(str(tmp_path / name / "3.tif"), rng.random((24, 24)).astype(np.float32))
+        cv2.imwrite(str(tmp_path / name / "4.dib"), rng.integers(0, 256, (24, 24)).astype(np.uint8))
+        (tmp_path / name / ".hidden.png").write_bytes(b"no picture")
+    data = load_folder(tmp_path, image_size=24)
+    assert data.skipped == ()
+    trained = np.concatenate([data.train.images.numpy(), data.validation.images.numpy()]).transpose(0, 2, 3, 1)
+    source = open_source(str(tmp_path))
+    shown = []
+    while (frame := source.read()) is not None:
+        shown.append(frame.image)
+    card = ModelCard("x", "x", "classification", "small", ("one", "two"), Preprocess("picture", 24, 3, (0,), (1,)))
+    evaluated = [image for image, _ in _labelled(tmp_path, card)]
+    for seen in (shown, evaluated):
+        assert sorted(image.tobytes() for image in seen) == sorted(image.tobytes() for image in trained)
 
 
 def test_real_folders_of_photographs_load(shared_data: Path) -> None:

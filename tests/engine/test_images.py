@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import struct
 from pathlib import Path
 
 import numpy as np
 import numpy.typing as npt
 import pytest
 
-from engine.data import read_idx_pair, read_picture
+from engine.data import read_idx_pair
 from engine.data.strokes import DIGIT_SHAPES, by_hand, draw_shape, render
+from engine.errors import EngineError
 from engine.images import (
     Image,
     Layout,
@@ -18,6 +20,7 @@ from engine.images import (
     ink_box,
     lay_out,
     letterbox,
+    read_picture,
     resize_centre_crop,
     stroke_width,
     to_grey,
@@ -50,6 +53,83 @@ def scene(seed: int = 0) -> Image:
     coarse = rng.uniform(0, 255, (12, 16, 3)).astype(np.float32)
     fine = rng.normal(0, 12, (240, 320, 3))
     return (cv2.resize(coarse, (320, 240), interpolation=cv2.INTER_CUBIC) + fine).clip(0, 255).astype(np.uint8)
+
+
+# ------------------------------------------------------------------------------------------------------------- files
+
+
+@pytest.mark.parametrize("suffix", [".png", ".jpg"])
+def test_half_a_picture_is_an_error(suffix: str, tmp_path: Path) -> None:
+    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
+    path = tmp_path / f"half{suffix}"
+    data = cv2.imencode(suffix, noise)[1].tobytes()
+    path.write_bytes(data[: len(data) // 2])
+    with pytest.raises(EngineError) as failure:
+        read_picture(path)
+    assert failure.value.hint
+
+
+def turned_jpeg(picture: Image, orientation: int) -> bytes:
+    """A JPEG file with a camera's note of how it was held (EXIF 2.3, tag 0x0112)."""
+    data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    note = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]
+
+
+def test_a_picture_is_read_the_way_up_that_its_camera_noted(tmp_path: Path) -> None:
+    picture = np.full((16, 32, 3), 255, np.uint8)
+    picture[:, :8] = (200, 0, 0)
+    for orientation, turn in ((1, 0), (6, 3), (3, 2), (8, 1)):
+        (tmp_path / "p.jpg").write_bytes(turned_jpeg(picture, orientation))
+        upright = np.rot90(picture, turn)
+        read = read_picture(tmp_path / "p.jpg")
+        assert read.shape == upright.shape
+        assert np.abs(read.astype(int) - upright).max() < 40, orientation
+
+
+def test_a_transparent_picture_lies_on_paper_that_its_ink_shows_on(tmp_path: Path) -> None:
+    ink = np.zeros((4, 5, 4), np.uint8)
+    for level in (0, 140, 255):
+        ink[1, 1] = (level, level, level, 255)
+        cv2.imwrite(str(tmp_path / "p.png"), ink)
+        read = read_picture(tmp_path / "p.png")
+        assert read[1, 1].tolist() == [level] * 3
+        assert read[0, 0].tolist() == [255 if level < 128 else 0] * 3
+        raw = cv2.cvtColor(ink, cv2.COLOR_BGRA2RGBA)
+        assert np.array_equal(to_grey(raw), to_grey(read))
+
+
+@pytest.mark.parametrize(
+    ("suffix", "kind", "full"),
+    [
+        (".png", np.uint8, 255),
+        (".png", np.uint16, 65535),
+        (".tif", np.uint16, 65535),
+        (".tif", np.float32, 1),
+        (".tif", np.float32, 255),
+        (".tif", np.float64, 65535),
+        (".tif", np.int32, 65535),
+    ],
+)
+def test_levels_of_any_depth_become_eight_bits(suffix: str, kind: type, full: float, tmp_path: Path) -> None:
+    red = np.zeros((4, 5, 3), np.float64)
+    red[:, :, 2] = [0, 0.2, 0.4, 0.8, 1]
+    grey = red[:, :, 2]
+    for levels, channels in ((grey, [0, 1, 2]), (red, [0])):
+        path = tmp_path / f"ä{suffix}"
+        assert cv2.imwrite(str(tmp_path / f"p{suffix}"), (levels * full).astype(kind))
+        (tmp_path / f"p{suffix}").rename(path)
+        read = read_picture(path)
+        assert read.shape == (4, 5, 3)
+        assert read.dtype == np.uint8
+        for channel in range(3):
+            expected = [0, 51, 102, 204, 255] if channel in channels else [0] * 5
+            assert read[0, :, channel].tolist() == expected
+
+
+def test_numbers_that_are_no_levels_are_black(tmp_path: Path) -> None:
+    cv2.imwrite(str(tmp_path / "p.tif"), np.array([[np.nan, np.inf, -np.inf, -3, 0.5, 1]], np.float32))
+    assert read_picture(tmp_path / "p.tif")[0, :, 0].tolist() == [0, 0, 0, 0, 128, 255]
 
 
 # ------------------------------------------------------------------------------------------------------------ colour
@@ -137,8 +217,7 @@ def test_mnist_is_centred_as_it_was_made(shared_data: Path) -> None:
 def test_every_drawn_digit_is_found_with_its_polarity(shared_data: Path) -> None:
     files = sorted((shared_data / "drawn_digits").glob("*/*.png"))[::9]
     for path in files:
-        picture = read_picture(path)
-        assert picture is not None
+        picture = to_grey(read_picture(path))
         for version in (picture, 255 - picture):
             ink = to_ink(version)
             assert np.corrcoef(ink.ravel(), (255 - picture).ravel())[0, 1] > 0.5, path.name

@@ -15,7 +15,7 @@ from engine import sources
 from engine.concurrency import Flag
 from engine.errors import EngineError
 from engine.opencv import cv2
-from engine.sources import Camera, Capture, CaptureState, MovingDigits, open_source, read_picture
+from engine.sources import Camera, Capture, CaptureState, MovingDigits, open_source
 from engine.types import Frame
 
 VIDEO_FRAMES = {
@@ -140,37 +140,6 @@ def test_what_cannot_be_opened_says_what_to_do(case: str, tmp_path: Path) -> Non
         open_source(str(path))
     assert failure.value.hint
     assert str(tmp_path) in failure.value.message
-
-
-@pytest.mark.parametrize("suffix", [".png", ".jpg"])
-def test_half_a_picture_is_an_error(suffix: str, tmp_path: Path) -> None:
-    noise = np.random.default_rng(0).integers(0, 255, (64, 64, 3), np.uint8)
-    path = tmp_path / f"half{suffix}"
-    data = cv2.imencode(suffix, noise)[1].tobytes()
-    path.write_bytes(data[: len(data) // 2])
-    with pytest.raises(EngineError) as failure:
-        read_picture(path)
-    assert failure.value.hint
-
-
-def test_read_picture_knows_colours_grey_depth_and_transparency(tmp_path: Path) -> None:
-    red = np.zeros((4, 5, 3), np.uint8)
-    red[:, :, 2] = 200
-    cv2.imwrite(str(tmp_path / "ä red.png"), red)
-    assert read_picture(tmp_path / "ä red.png")[0, 0].tolist() == [200, 0, 0]
-    cv2.imwrite(str(tmp_path / "grey16.png"), np.full((4, 5), 65535, np.uint16))
-    assert read_picture(tmp_path / "grey16.png")[0, 0].tolist() == [255, 255, 255]
-    ink = np.zeros((4, 5, 4), np.uint8)
-    ink[1, 1, 3] = 255  # one black dot, the rest transparent
-    cv2.imwrite(str(tmp_path / "dark.png"), ink)
-    dark = read_picture(tmp_path / "dark.png")
-    assert dark[1, 1].tolist() == [0, 0, 0]
-    assert dark[0, 0].tolist() == [255, 255, 255]
-    ink[1, 1, :3] = 255
-    cv2.imwrite(str(tmp_path / "light.png"), ink)
-    light = read_picture(tmp_path / "light.png")
-    assert light[1, 1].tolist() == [255, 255, 255]
-    assert light[0, 0].tolist() == [0, 0, 0]
 
 
 @pytest.mark.parametrize("spec", ["screen:1,2,3", "screen:0,0,0,10", "screen:left"])
