@@ -395,8 +395,13 @@ class LiveStage(QWidget):
                 bar.addSeparator()
             else:
                 bar.addWidget(widget)
-        bar.addWidget(self.scrub)
-        bar.addWidget(self._where)
+        place = QWidget()  # keeps the room when there is no place to go to
+        place.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        places = QHBoxLayout(place)
+        places.setContentsMargins(0, 0, 0, 0)
+        places.addWidget(self.scrub, 1)
+        places.addWidget(self._where)
+        bar.addWidget(place)
         bar.addSeparator()
         bar.addWidget(self.shot)
         bar.addWidget(self.whole)
@@ -515,11 +520,15 @@ class LiveStage(QWidget):
         return self._keys
 
     def set_active(self, active: bool) -> None:
-        """The stage is shown or left; a camera is given back meanwhile, a file waits where it is."""
+        """The stage is shown or left; a camera is given back meanwhile, a file waits where it is.
+
+        Once it has been left, no frame of the source is read any more.
+        """
         if active == self._active:
             return
         self._active = active
-        source = self._bridge.source
+        self._bridge.hear_source(active)
+        source, state = self._bridge.source, self._state
         if active:
             self._slow.start()
             self._find_cameras()
@@ -529,14 +538,16 @@ class LiveStage(QWidget):
                     self.open(self._spec)
                 else:
                     source.resume()
+            elif source is not None and self.picture.frame is not None:
+                self._bridge.submit(self.picture.frame)  # it is still there, frozen
         else:
             self._slow.stop()
-            self._resume = self.playing
-            if source is not None and self._state is not None and self._state.info is not None:
-                if self._state.info.live:
-                    self._bridge.close_source()
-                elif self.playing:
-                    source.pause()
+            coming = bool(self._spec) and (state is None or state.phase in ("opening", "waiting"))
+            self._resume = self.playing or coming
+            if state is None or state.info is None or state.info.live:
+                self._bridge.close_source()  # also one that is only being opened, which might play unseen
+            elif self.playing and source is not None:
+                source.pause()
 
     def set_model(self, state: ModelState) -> None:
         """Another network runs: what was read belongs to the old one."""
@@ -638,10 +649,10 @@ class LiveStage(QWidget):
         self.play.setToolTip("Freeze (Space)" if self.playing else "Play (Space)")
         self.next.setEnabled(several)
         self.loop.setEnabled(several)
-        self.scrub.setEnabled(bool(several and info is not None and info.frames))
+        self.scrub.setVisible(bool(several and info is not None and info.frames))
         self.shot.setEnabled(self.shows_picture)
         self.whole.setEnabled(False)
-        if not self.scrub.isEnabled():
+        if self.scrub.isHidden():
             self.scrub.setValue(0)
             self._where.setText("")
 

@@ -7,12 +7,13 @@ from pathlib import Path
 import cv2
 import numpy as np
 import pytest
-from PySide6.QtCore import QMimeData, QPointF, QUrl
+from PySide6.QtCore import QMimeData, QPoint, QPointF, QUrl
 from PySide6.QtGui import QImage
+from PySide6.QtWidgets import QApplication
 
-from engine import open_source
+from engine import Result, open_source
 from gui.window import MainWindow
-from tests.gui.conftest import drop
+from tests.gui.conftest import drop, stroke
 
 
 @pytest.fixture(scope="module")
@@ -94,6 +95,67 @@ def test_leaving_the_stage_stops_the_video_and_coming_back_goes_on(window: MainW
     qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
     window.set_mode("live")
     qtbot.waitUntil(lambda: window.live.playing)
+
+
+def test_leaving_while_a_source_opens_closes_it_and_coming_back_opens_it_again(window: MainWindow, qtbot) -> None:
+    window.set_mode("live")
+    played: list[object] = []
+    window.bridge.preview.connect(played.append)
+    window.live.open("digits:")
+    window.set_mode("draw")
+    qtbot.waitUntil(lambda: not any(worker.alive for worker in window.bridge._workers), timeout=20_000)
+    QApplication.processEvents()
+    assert window.bridge.source is None and not played
+    window.set_mode("live")
+    qtbot.waitUntil(lambda: window.live.playing and window.live.picture.result is not None, timeout=20_000)
+
+
+def test_a_frame_that_comes_late_does_not_take_the_place_of_the_drawing(window: MainWindow, qtbot) -> None:
+    window.moving_action.trigger()
+    qtbot.waitUntil(lambda: window.live.picture.result is not None, timeout=20_000)
+    late = window.live.picture.frame
+    window.set_mode("draw")
+    window.bridge._on_frame(late)  # the capture thread was in the midst of it
+    assert window.bridge._session._last.source == "canvas"
+    stroke(window.canvas, [(330.0, 130.0), (540.0, 130.0), (430.0, 430.0)])
+    qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
+    window.bridge._on_frame(late)
+    read: list[Result] = []
+    window.bridge.result.connect(read.append)
+    layer = window.bridge.state.card.layers[1].name
+    window.inside.show_layer_named(layer)
+    qtbot.waitUntil(
+        lambda: bool(read) and read[-1].activations is not None and read[-1].activations.layer == layer, timeout=20_000
+    )
+    assert read[-1].frame.source == "canvas" and read[-1].text == "7"
+
+
+def test_a_frozen_video_is_read_again_when_one_comes_back(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: window.live.playing and window.live.picture.result is not None, timeout=20_000)
+    window.live.toggle()
+    qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
+    index = showing(window)
+    window.set_mode("draw")
+    qtbot.waitUntil(lambda: window.answer.reading.text == "Nothing drawn yet", timeout=20_000)
+    window.set_mode("live")
+    read: list[int] = []
+    window.bridge.result.connect(lambda result: read.append(result.frame.index))
+    qtbot.waitUntil(lambda: len(read) > 0, timeout=20_000)
+    assert showing(window) >= index and not window.live.playing
+
+
+def test_the_slider_is_there_only_where_the_length_is_known(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    assert not window.live.scrub.isVisible()
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: window.live.playing and window.live.scrub.isVisible(), timeout=20_000)
+    right = window.live.shot.mapTo(window, QPoint(0, 0))
+    window.live.open("digits:")
+    qtbot.waitUntil(lambda: window.live.playing and window.live.picture.result is not None, timeout=20_000)
+    assert not window.live.scrub.isVisible()
+    assert window.live.shot.mapTo(window, QPoint(0, 0)) == right, "the buttons beside it stay where they are"
 
 
 def test_a_snapshot_has_the_size_of_the_picture_and_its_boxes(window: MainWindow, qtbot, tmp_path: Path) -> None:
