@@ -16,15 +16,15 @@ import logging
 import os
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, get_args
 
 import numpy as np
 
 from engine import runtime, store
 from engine.errors import Cancelled, EngineError
-from engine.types import Floats, Layer, ModelCard, Preprocess
+from engine.types import Floats, Layer, ModelCard, Preprocess, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -87,11 +87,11 @@ def read_card(path: Path) -> ModelCard:
         raise EngineError(
             f"The model card {path} cannot be read: {error.strerror or error}.", "Check that the file is there."
         ) from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise _damaged_card(path, "it is not valid JSON") from error
     try:
         return _card_from(values, path.parent)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except ValueError as error:
         raise _damaged_card(path, str(error)) from error
 
 
@@ -112,39 +112,109 @@ def write_card(card: ModelCard, path: Path) -> None:
 
 
 def _card_from(values: Any, folder: Path) -> ModelCard:
-    if not isinstance(values, dict):
-        raise ValueError("it holds no card")
-    known = {spec.name for spec in dataclasses.fields(ModelCard)}
-    values = {name: value for name, value in values.items() if name in known}  # a newer version may know more
-    for name in ("name", "title", "task", "architecture"):
-        if not isinstance(values.get(name), str) or not values[name]:
-            raise ValueError(f"its “{name}” is missing")
-    classes = values.get("classes")
-    if not isinstance(classes, list) or not classes or not all(isinstance(label, str) for label in classes):
-        raise ValueError("its “classes” are not a list of names")
-    preprocess = values.get("preprocess")
-    if not isinstance(preprocess, dict):
-        raise ValueError("its “preprocess” is missing")
-    preprocess = Preprocess(**{**preprocess, "mean": tuple(preprocess["mean"]), "std": tuple(preprocess["std"])})
-    if (
-        preprocess.kind not in ("drawing", "picture")
-        or preprocess.channels not in (1, 3)
-        or not 1 <= preprocess.size <= 4096
-        or len(preprocess.mean) != preprocess.channels
-        or len(preprocess.std) != preprocess.channels
-        or min(preprocess.std) <= 0
-    ):
-        raise ValueError("its “preprocess” makes no sense")
-    values["preprocess"] = preprocess
-    values["classes"] = tuple(classes)
-    values["layers"] = tuple(Layer(**{**each, "shape": tuple(each["shape"])}) for each in values.get("layers", ()))
-    values["weights"] = folder / values["weights"] if values.get("weights") else None
-    card = ModelCard(**values)
+    """The card in what a JSON file held, with every field checked (ValueError), since anybody may have written it."""
+    values = _checked(values, ModelCard, _CARD, "")
+    kind = _checked(values["preprocess"], Preprocess, _PREPROCESS, "preprocess.")
+    layers = [_checked(each, Layer, _LAYER, "layers.") for each in values.get("layers", ())]
+    weights = values.get("weights")
+    card = ModelCard(
+        **{
+            **values,
+            "classes": tuple(values["classes"]),
+            "preprocess": Preprocess(**{**kind, "mean": tuple(kind["mean"]), "std": tuple(kind["std"])}),
+            "layers": tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in layers),
+            "weights": folder / weights if weights else None,
+        }
+    )
+    if not len(kind["mean"]) == len(kind["std"]) == kind["channels"]:
+        raise ValueError("its “preprocess” needs a mean and a std for each channel")
     if card.reject and card.reject not in card.classes:
         raise ValueError(f"its class “{card.reject}” is not among its classes")
-    if not card.temperature > 0:
-        raise ValueError("its “temperature” is not above 0")
     return card
+
+
+def _checked(values: Any, kind: type, rules: Mapping[str, Callable[[Any], bool]], where: str) -> dict[str, Any]:
+    """Those of `values` that are fields of `kind`, all as its rules have them; a newer version may know more fields."""
+    if not isinstance(values, dict):
+        raise ValueError(f"its “{where.rstrip('.')}” is no table of names and values" if where else "it holds no card")
+    found: dict[str, Any] = {}
+    for field in dataclasses.fields(kind):
+        optional = field.default is not dataclasses.MISSING or field.default_factory is not dataclasses.MISSING
+        if field.name not in values:
+            if optional:
+                continue
+            raise ValueError(f"its “{where}{field.name}” is missing")
+        if not rules[field.name](values[field.name]):
+            raise ValueError(f"its “{where}{field.name}” makes no sense")
+        found[field.name] = values[field.name]
+    return found
+
+
+def _text(value: Any) -> bool:
+    return isinstance(value, str) and "\0" not in value
+
+
+def _name(value: Any) -> bool:
+    return _text(value) and value != ""
+
+
+def _number(value: Any) -> bool:
+    # An integer of JSON may have more digits than any float, which isfinite does not survive.
+    return isinstance(value, int | float) and not isinstance(value, bool) and -1e30 < value < 1e30
+
+
+def _positive(value: Any) -> bool:
+    return _number(value) and value > 0
+
+
+def _count(value: Any, low: int = 0, high: int = 10**15) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and low <= value <= high
+
+
+def _list_of(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, list) and all(map(rule, value))
+
+
+def _table_of(rule: Callable[[Any], bool]) -> Callable[[Any], bool]:
+    return lambda value: isinstance(value, dict) and all(map(rule, value.values()))
+
+
+_CARD: dict[str, Callable[[Any], bool]] = {
+    "name": _name,
+    "title": _name,
+    "task": lambda value: value in get_args(Task),
+    "architecture": _name,
+    "classes": lambda value: _list_of(_text)(value) and bool(value),
+    "preprocess": lambda value: isinstance(value, dict),
+    "arguments": lambda value: isinstance(value, dict),
+    "reject": _text,
+    "reject_above": _positive,
+    "temperature": _positive,
+    "layers": _list_of(lambda value: isinstance(value, dict)),
+    "weights": lambda value: value is None or _text(value),
+    "sha256": _text,
+    "parameters": _count,
+    "metrics": _table_of(_number),
+    "notes": _text,
+    "recipe": _text,
+    "licence": _text,
+    "origin": lambda value: value in ("bundled", "trained", "downloaded", "random"),
+}
+_PREPROCESS: dict[str, Callable[[Any], bool]] = {
+    "kind": lambda value: value in ("drawing", "picture"),
+    "size": lambda value: _count(value, 1, 4096),
+    "channels": lambda value: _count(value) and value in (1, 3),
+    "mean": _list_of(_number),
+    "std": _list_of(_positive),
+    "resize": lambda value: _count(value, 0, 4096),
+    "digits": lambda value: isinstance(value, bool),
+}
+_LAYER: dict[str, Callable[[Any], bool]] = {
+    "name": _name,
+    "title": _text,
+    "shape": lambda value: _list_of(lambda side: _count(side, 1))(value) and len(value) == 3,
+    "weights": _text,
+}
 
 
 def _damaged_card(path: Path, cause: str) -> EngineError:
@@ -211,9 +281,9 @@ def weights_digest(card: ModelCard) -> str:
             with card.weights.open("rb") as file:
                 known = (status.st_mtime_ns, status.st_size, hashlib.file_digest(file, "sha256").hexdigest())
             _digests[card.weights] = known
-    except OSError as error:
+    except (OSError, ValueError) as error:  # ValueError: a name that no file can have
         raise EngineError(
-            f"The weights of “{card.name}” cannot be read: {error.strerror or error}.",
+            f"The weights of “{card.name}” cannot be read: {getattr(error, 'strerror', None) or error}.",
             f"Check that {card.weights} is there, or choose another model.",
         ) from error
     if card.sha256 and known[2] != card.sha256:
@@ -255,7 +325,7 @@ def network(card: ModelCard) -> nn.Module:
             )
         if state is not None:
             net.load_state_dict(state)
-    except (RuntimeError, TypeError, ValueError) as error:
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise EngineError(
             f"The weights of “{card.name}” do not fit its architecture “{card.architecture}”.",
             "Its card and its weights belong to different models; train it again or choose another one.",

@@ -66,8 +66,41 @@ def test_a_moved_folder_still_finds_its_weights(tmp_path: Path) -> None:
         ("preprocess", {}),
         ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [0.1, 0.2], "std": [0.3]}),
         ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [0.1], "std": [0]}),
+        ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [0.1], "std": [float("nan")]}),
+        ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [float("inf")], "std": [0.3]}),
+        ("preprocess", {"kind": "drawing", "size": 28.5, "channels": 1, "mean": [0.1], "std": [0.3]}),
+        ("preprocess", {"kind": "drawing", "size": 28, "channels": True, "mean": [0.1], "std": [0.3]}),
+        ("preprocess", {"kind": [], "size": 28, "channels": 1, "mean": [0.1], "std": [0.3]}),
+        ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [0.1], "std": [0.3], "digits": 2}),
+        ("preprocess", {"kind": "drawing", "size": 28, "channels": 1, "mean": [0.1], "std": [0.3], "resize": "x"}),
         ("reject", "unheard of"),
+        ("reject", 4),
+        ("reject_above", "x"),
+        ("reject_above", float("nan")),
         ("temperature", 0),
+        ("temperature", float("nan")),
+        ("temperature", float("inf")),
+        ("temperature", 10**400),
+        ("task", "cooking"),
+        ("task", ["classification"]),
+        ("parameters", "x"),
+        ("parameters", -1),
+        ("parameters", 10**400),
+        ("metrics", {"a": "b"}),
+        ("metrics", {"a": float("nan")}),
+        ("metrics", [1]),
+        ("metrics", None),
+        ("arguments", [1]),
+        ("arguments", None),
+        ("layers", 5),
+        ("layers", [3]),
+        ("layers", [{"name": "conv1", "title": "conv1", "shape": [1, 2], "weights": ""}]),
+        ("layers", [{"name": "conv1", "shape": [1, 2, 3]}]),
+        ("weights", 3),
+        ("weights", "a\0b"),
+        ("notes", 3),
+        ("licence", None),
+        ("origin", "stolen"),
     ],
 )
 def test_damaged_card_is_an_error(field: str, value: object, tmp_path: Path) -> None:
@@ -78,6 +111,33 @@ def test_damaged_card_is_an_error(field: str, value: object, tmp_path: Path) -> 
     path.write_text(json.dumps(values))
     with pytest.raises(EngineError, match="damaged") as failure:
         zoo.read_card(path)
+    assert failure.value.hint
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[" * 200_000, "3", "null", "[]", "{}", "\ud800".encode("utf-8", "surrogatepass")]
+)
+def test_what_is_no_card_at_all_is_an_error(text: str | bytes, tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    path.write_bytes(text if isinstance(text, bytes) else text.encode())
+    with pytest.raises(EngineError, match="damaged"):
+        zoo.read_card(path)
+
+
+def test_fields_of_a_newer_version_are_passed_over(tmp_path: Path) -> None:
+    path = tmp_path / "card.json"
+    zoo.write_card(full_card(tmp_path), path)
+    values = json.loads(path.read_text())
+    for part in (values, values["preprocess"], values["layers"][0]):
+        part["smell"] = "new"
+    path.write_text(json.dumps(values))
+    assert zoo.read_card(path) == full_card(tmp_path)
+
+
+@pytest.mark.parametrize("arguments", [{"dropout": "x"}, {"classes": 3}])
+def test_arguments_that_make_no_network_are_an_error(arguments: dict[str, object], own_home: Path) -> None:
+    with pytest.raises(EngineError) as failure:
+        zoo.network(dataclasses.replace(write_network("mine"), arguments=arguments))
     assert failure.value.hint
 
 
