@@ -367,10 +367,12 @@ def _convert_elsewhere(card: ModelCard, cancelled: Callable[[], bool]) -> None:
         _log.info("%s", error)
         return
     root = str(Path(__file__).resolve().parents[1])
-    code = f"import sys; sys.path.insert(0, {root!r}); from engine import zoo; zoo._convert(sys.argv[1])"
+    others = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     try:
         process = subprocess.Popen(
-            [sys.executable, "-c", code, str(request)],
+            # -P, and no empty part above: what lies in the folder that ConvScope was started from is not ours to import.
+            [sys.executable, "-P", "-c", "import sys; from engine import zoo; zoo._convert(sys.argv[1])", str(request)],
+            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *others])},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,

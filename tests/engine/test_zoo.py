@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import os
 import pickle
 from pathlib import Path
 
 import numpy as np
 import pytest
 
-from engine import store, zoo
+from engine import runtime, store, zoo
 from engine.errors import EngineError
 from engine.types import Layer, ModelCard, Preprocess
 from tests.engine.conftest import write_network
@@ -158,8 +159,6 @@ def test_run_is_a_card_named_by_its_folder_and_hides_nothing(home: Path, tmp_pat
 
 
 def test_newest_run_comes_first_and_a_changed_card_is_read_again(own_home: Path) -> None:
-    import os
-
     for age, name in enumerate(("young", "old")):
         folder = store.runs_folder() / name
         zoo.write_card(full_card(folder), folder / "model.json")
@@ -220,6 +219,20 @@ def test_changed_weights_are_noticed(own_home: Path) -> None:
     card.weights.write_bytes(data)
     with pytest.raises(EngineError, match="checksum"):
         zoo.open_network(card)
+
+
+def test_converting_imports_nothing_from_the_working_directory(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = dataclasses.replace(zoo.model_card("tiny"), arguments={"dropout": 0.125})  # not converted by another test
+    folder = runtime.converted_folder(card, zoo.weights_digest(card))
+    for name in ("random", "json", "torch"):
+        (tmp_path / f"{name}.py").write_text("raise SystemExit('this is not the module that was meant')")
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("PYTHONPATH", os.pathsep)
+    assert not folder.exists()
+    zoo._convert_elsewhere(card, lambda: False)
+    assert (folder / "about.json").exists()
 
 
 @pytest.mark.parametrize("what", ["pickle", "half", "empty", "missing", "another network"])
