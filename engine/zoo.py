@@ -256,9 +256,12 @@ def _entries() -> list[ModelCard | EngineError]:
     for path, origin in _paths():
         card = _read(path, origin)
         if isinstance(card, ModelCard):
-            if card.name in taken:  # a run called like a bundled model must not hide it
-                card = dataclasses.replace(card, name=f"{card.name} (trained)")
-            taken.add(card.name)
+            if card.name in taken:  # only a run that was put into such a folder by hand (see `new_run`)
+                card = EngineError(
+                    f"The run in {path.parent} has the name of a bundled model.", "Rename its folder to use it."
+                )
+            else:
+                taken.add(card.name)
         entries.append(card)
     return entries
 
@@ -370,7 +373,7 @@ def _convert_elsewhere(card: ModelCard, cancelled: Callable[[], bool]) -> None:
     others = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
     try:
         process = subprocess.Popen(
-            # -P, and no empty part above: what lies in the folder that ConvScope was started from is not ours to import.
+            # -P, and no empty part above: what lies in the folder that this program was started from is not ours.
             [sys.executable, "-P", "-c", "import sys; from engine import zoo; zoo._convert(sys.argv[1])", str(request)],
             env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *others])},
             stdin=subprocess.DEVNULL,

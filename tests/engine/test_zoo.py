@@ -176,14 +176,17 @@ def test_unknown_name_gets_similar_ones(home: Path) -> None:
     assert "tiny" in failure.value.hint
 
 
-def test_run_named_like_a_bundled_model_hides_nothing(own_home: Path) -> None:
-    bundled = [card.name for card in zoo.model_cards()]
-    if not bundled:
-        pytest.skip("no bundled model")
-    folder = store.runs_folder() / bundled[0]
+def test_run_named_like_a_bundled_model_neither_hides_nor_mimics_it(own_home: Path) -> None:
+    before = [card.name for card in zoo.model_cards()]
+    folder = store.runs_folder() / "digits"
     zoo.write_card(full_card(folder), folder / "model.json")
-    assert zoo.model_card(bundled[0]).origin == "bundled"
-    assert zoo.model_card(f"{bundled[0]} (trained)").parameters == 12
+    assert [card.name for card in zoo.model_cards()] == before
+    assert zoo.model_card("digits").origin == "bundled"
+    (error,) = zoo.damaged()
+    assert str(folder) in error.message
+    folder.rename(folder.with_name("mine"))
+    assert zoo.damaged() == []
+    assert zoo.model_card("mine").origin == "trained"
 
 
 def test_bundled_weights_are_the_ones_of_their_cards() -> None:
