@@ -10,11 +10,12 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import functools
+import logging
 import math
 import re
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Literal, Protocol, TypeAlias
@@ -26,6 +27,8 @@ from engine.errors import EngineError
 from engine.images import PICTURES, read_picture
 from engine.opencv import cv2
 from engine.types import Frame, Image
+
+_log = logging.getLogger(__name__)
 
 VIDEOS = frozenset(
     ".mp4 .m4v .mov .mkv .webm .avi .mpg .mpeg .wmv .flv .ogv .ts .m2ts .3gp .mjpeg .mjpg".split()  # noqa: SIM905
@@ -591,7 +594,8 @@ class Capture:
                 due = time.perf_counter()
                 self._tell(phase)
             if seek is not None and not source.info.live:
-                source.seek(seek)
+                with _explained(source):
+                    source.seek(seek)
                 self._position = seek
                 due = time.perf_counter()
             elif paused and not stepping:
@@ -599,7 +603,8 @@ class Capture:
                 continue
             begun = time.perf_counter()
             try:
-                frame = source.read()
+                with _explained(source):
+                    frame = source.read()
                 failures = 0
             except EngineError as error:
                 failures += 1
@@ -617,7 +622,8 @@ class Capture:
                     return True
                 if not (self.loop and self._position and not paused):
                     return False
-                source.seek(0)
+                with _explained(source):
+                    source.seek(0)
                 self._position = 0
                 continue
             self._position = frame.index + 1
@@ -676,3 +682,17 @@ class Capture:
     def _tell(self, phase: Any, error: EngineError | None = None) -> None:
         if not self._ending:
             self._on_state(CaptureState(phase, self._info, self._position, error))
+
+
+@contextlib.contextmanager
+def _explained(source: FrameSource) -> Iterator[None]:
+    """What a source did not expect (an error inside OpenCV) leaves as an `EngineError`, too."""
+    try:
+        yield
+    except EngineError:
+        raise
+    except Exception as error:
+        _log.warning("reading %s", source.info.title, exc_info=True)
+        raise EngineError(
+            f"{source.info.title} cannot be read any further.", f"Open it again. ({type(error).__name__}: {error})"
+        ) from error

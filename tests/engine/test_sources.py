@@ -248,6 +248,31 @@ def test_capture_of_nothing_fails_with_the_reason(tmp_path: Path) -> None:
     playing.stop()
 
 
+@pytest.mark.parametrize("what", ["read", "seek"])
+def test_an_error_that_nobody_expected_ends_the_capture_with_a_reason(
+    what: str, make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def broken(*_: Any) -> None:
+        raise cv2.error("inside the decoder")
+
+    monkeypatch.setattr(sources._VideoSource, what, broken)
+    watcher = Watcher()
+    playing = capture(make_video(), watcher)
+    playing.pause()
+    playing.start()
+    watcher.wait(lambda: "paused" in watcher.phases)
+    (playing.step if what == "read" else lambda: playing.seek(3))()
+    watcher.wait(lambda: "failed" in watcher.phases)
+    playing.stop()
+    assert watcher.phases[-1] == "failed"
+    error = watcher.states[-1].error
+    assert error is not None
+    assert "clip.avi" in error.message
+    assert "inside the decoder" in error.hint
+    assert [record.levelname for record in caplog.records] == ["WARNING"]
+    caplog.clear()
+
+
 def test_one_bad_picture_does_not_lose_the_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sources, "_PICTURE_SECONDS", 0.01)
     for name in ("1.png", "3.png"):
