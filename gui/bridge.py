@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 import time
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from PySide6.QtCore import QMutex, QMutexLocker, QObject, Qt, Signal, Slot
 
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from engine import Capture, CaptureState, Frame, LiveSession, ModelCard, ModelState, Result
 
 T = TypeVar("T")
+# call(work, done): `work` in a thread and then `done(value)` in the GUI thread, as `Bridge.call` does it.
+Call: TypeAlias = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 
 
 class Bridge(QObject):

@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,6 +27,7 @@ from PySide6.QtGui import (
     QFontMetricsF,
     QGuiApplication,
     QImage,
+    QImageIOHandler,
     QImageReader,
     QImageWriter,
     QMouseEvent,
@@ -43,6 +44,7 @@ from PySide6.QtGui import (
 from PySide6.QtWidgets import QApplication, QSizePolicy, QWidget
 
 from engine import EngineError, Frame, replace_file
+from gui.bridge import Call
 from gui.theme import scaled_font, theme
 
 PAPER = (840, 560)  # units; wide enough for a number of four digits
@@ -106,9 +108,17 @@ class Canvas(QWidget):
     failed = Signal(object)
     status = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, clock: Callable[[], float] = time.perf_counter) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        clock: Callable[[], float] = time.perf_counter,
+        call: Call | None = None,
+    ) -> None:
+        """`call`: how pictures are read and written; without it that is done at once, in this thread."""
         super().__init__(parent)
         self._clock = clock
+        self._call = call or self._at_once
         self._items: list[Item] = []
         self._undone: list[Item] = []
         self._stroke: Stroke | None = None
@@ -224,44 +234,24 @@ class Canvas(QWidget):
 
     def insert_image(self, image: QImage) -> None:
         """Lay a picture on the paper, as large as fits; light digits on a dark ground become dark ink."""
-        if image.isNull():
-            return
-        image = image.convertToFormat(QImage.Format.Format_ARGB32)
-        if _light_on_dark(image):
-            image.invertPixels(QImage.InvertMode.InvertRgb)
-        # A picture of the paper's own shape (a drawing that was saved) fills it; any other keeps a margin.
-        share = 1.0 if abs(image.width() * PAPER[1] - image.height() * PAPER[0]) < 2 * max(PAPER) else 0.9
-        size = QSizeF(image.size()).scaled(QSizeF(*PAPER) * share, Qt.AspectRatioMode.KeepAspectRatio)
-        place = QRectF(QPointF((PAPER[0] - size.width()) / 2, (PAPER[1] - size.height()) / 2), size)
-        self._add(Picture(image, place))
+        if not image.isNull():
+            room = self._room()
+            self._call(lambda: _for_paper(image, room), self._lay)
 
     def open(self, path: Path) -> None:
         """Lay the picture in a file on the paper; `failed` says what is wrong with it."""
-        reader = QImageReader(str(path))
-        reader.setAutoTransform(True)
-        reader.setDecideFormatFromContent(True)
-        image = reader.read()
-        if image.isNull():
-            missing = not path.exists()
-            self.failed.emit(
-                EngineError(
-                    f"{path.name} does not exist." if missing else f"{path.name} is not a picture that can be read.",
-                    "Choose a PNG, JPEG, BMP, GIF or WebP file.",
-                )
-            )
-            return
-        self.insert_image(image)
-        self.status.emit(f"{path.name} lies on the paper")
+        room = self._room()
+
+        def lay(image: QImage) -> None:
+            self._lay(image)
+            self.status.emit(f"{path.name} lies on the paper")
+
+        self._call(lambda: _for_paper(_read_picture(path, room), room), lay)
 
     def save(self, path: Path) -> None:
         """Write the drawing as a PNG; `failed` says why that did not work."""
-        data = encoded(self._network)
-        try:
-            replace_file(path, lambda temporary: temporary.write_bytes(data))
-        except EngineError as error:
-            self.failed.emit(error)
-        else:
-            self.status.emit(f"Saved as {path}")
+        image = self._network.copy()
+        self._call(lambda: write_picture(image, path), lambda _: self.status.emit(f"Saved as {path}"))
 
     def copy(self) -> None:
         """Put the drawing on the clipboard."""
@@ -284,6 +274,25 @@ class Canvas(QWidget):
     def _since_clear(self) -> list[Item]:
         start = max((i + 1 for i, item in enumerate(self._items) if isinstance(item, Clear)), default=0)
         return self._items[start:]
+
+    def _at_once(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        try:
+            value = work()
+        except EngineError as error:
+            self.failed.emit(error)
+        else:
+            done(value)
+
+    def _room(self) -> QSize:
+        """The most pixels of a picture that can be seen on the paper."""
+        return self._screen.size().expandedTo(QSize(*PAPER))
+
+    def _lay(self, image: QImage) -> None:
+        # A picture of the paper's own shape (a drawing that was saved) fills it; any other keeps a margin.
+        share = 1.0 if abs(image.width() * PAPER[1] - image.height() * PAPER[0]) < 2 * max(PAPER) else 0.9
+        size = QSizeF(image.size()).scaled(QSizeF(*PAPER) * share, Qt.AspectRatioMode.KeepAspectRatio)
+        place = QRectF(QPointF((PAPER[0] - size.width()) / 2, (PAPER[1] - size.height()) / 2), size)
+        self._add(Picture(image, place))
 
     def _add(self, item: Item) -> None:
         self._pen_up()  # a stroke that went on would lie before the item in the list, and after it on the paper
@@ -594,6 +603,63 @@ def encoded(image: QImage, kind: bytes = b"png", quality: int = -1) -> bytes:
     if not writer.write(image):
         raise EngineError("The picture could not be written.", writer.errorString())
     return bytes(buffer.data().data())
+
+
+def write_picture(image: QImage, path: Path) -> None:
+    """Write a picture as PNG; slow for a large one.
+
+    Raises:
+        EngineError: the folder cannot be written to or the disk is full.
+    """
+    data = encoded(image)
+    replace_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _read_picture(path: Path, room: QSize) -> QImage:
+    """The picture in a file; one much larger than `room` is made smaller while it is decoded, where its kind can."""
+    reader = QImageReader(str(path))
+    reader.setAutoTransform(True)
+    reader.setDecideFormatFromContent(True)
+    size = reader.size()
+    if reader.transformation() & QImageIOHandler.Transformation.TransformationRotate90:  # it is turned after decoding
+        room = room.transposed()
+    if size.isValid() and (size.width() > room.width() or size.height() > room.height()):
+        reader.setScaledSize(size.scaled(room, Qt.AspectRatioMode.KeepAspectRatio).expandedTo(QSize(1, 1)))
+    image = reader.read()
+    if image.isNull():
+        missing = not path.exists()
+        raise EngineError(
+            f"{path.name} does not exist." if missing else f"{path.name} is not a picture that can be read.",
+            "Choose a PNG, JPEG, BMP, GIF or WebP file.",
+        )
+    return image
+
+
+def _for_paper(image: QImage, room: QSize) -> QImage:
+    """A picture as it will lie on the paper: no larger than `room`, opaque, and dark on light."""
+    if image.width() > room.width() or image.height() > room.height():
+        kept, smooth = Qt.AspectRatioMode.KeepAspectRatio, Qt.TransformationMode.SmoothTransformation
+        image = image.scaled(room, kept, smooth)
+    if image.hasAlphaChannel():
+        ground = QImage(image.size(), QImage.Format.Format_RGB32)
+        ground.fill(Qt.GlobalColor.black if _light_ink(image) else Qt.GlobalColor.white)
+        painter = QPainter(ground)
+        painter.drawImage(0, 0, image)
+        painter.end()
+        image = ground
+    image = image.convertToFormat(QImage.Format.Format_RGB32)  # what is painted fastest
+    if _light_on_dark(image):
+        image.invertPixels(QImage.InvertMode.InvertRgb)
+    return image
+
+
+def _light_ink(image: QImage) -> bool:
+    """What there is of a picture that can be seen through is light: it was made for a dark ground."""
+    small = image.scaled(64, 64).convertToFormat(QImage.Format.Format_RGBA8888)
+    rows = np.frombuffer(small.constBits(), np.uint8).reshape(64, small.bytesPerLine())
+    pixels = rows[:, :256].reshape(64, 64, 4).astype(np.float64)
+    weight = float(pixels[..., 3].sum())
+    return weight > 0 and float((pixels[..., :3].mean(2) * pixels[..., 3]).sum()) / weight > 160
 
 
 def _light_on_dark(image: QImage) -> bool:

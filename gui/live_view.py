@@ -44,14 +44,13 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from engine import EngineError, replace_file
 from gui.bridge import Bridge
-from gui.canvas import encoded
+from gui.canvas import write_picture
 from gui.settings import Settings
 from gui.theme import scaled_font, set_role, theme
 
 if TYPE_CHECKING:
-    from engine import Camera, CaptureState, Classification, Frame, ModelState, Result, Timings
+    from engine import Camera, CaptureState, Classification, EngineError, Frame, ModelState, Result, Timings
 
 PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ogv", ".mjpeg")
@@ -337,7 +336,7 @@ class LiveStage(QWidget):
         picture: what is shown.
         welcome: what is shown while there is nothing.
     Signals:
-        failed(BaseException): a source that cannot be played, a snapshot that cannot be written.
+        failed(BaseException): a picture that was left out.
         status(str): a word about what has just been done.
         showing(bool): there is a picture now, or none any more.
     """
@@ -506,14 +505,9 @@ class LiveStage(QWidget):
             self.save_snapshot(path, image)
 
     def save_snapshot(self, path: Path, image: QImage | None = None) -> None:
-        """Write the snapshot; `failed` says why that did not work."""
-        data = encoded(image or self.picture.snapshot())
-        try:
-            replace_file(path, lambda temporary: temporary.write_bytes(data))
-        except EngineError as error:
-            self.failed.emit(error)
-        else:
-            self.status.emit(f"Saved as {path}")
+        """Write the snapshot, which takes a while for a large picture."""
+        shown = image or self.picture.snapshot()
+        self._bridge.call(lambda: write_picture(shown, path), lambda _: self.status.emit(f"Saved as {path}"))
 
     def key_actions(self) -> list[QAction]:
         """The keys of the picture, for the list of shortcuts."""

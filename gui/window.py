@@ -164,7 +164,7 @@ class MainWindow(QMainWindow):
         theme.apply(self._theme_choice())
         self.draw: DrawStage
         self.bridge: Bridge = Bridge(self)
-        self.canvas: Canvas = Canvas()
+        self.canvas: Canvas = Canvas(call=self.bridge.call)
         self.answer: AnswerPanel = AnswerPanel()
         self.inside: InsidePanel = InsidePanel()
         self.live: LiveStage = LiveStage(self.bridge, self.settings)

@@ -7,11 +7,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
-from PySide6.QtGui import QGuiApplication, QImage, QInputDevice, QPointingDevice, QTabletEvent, QWheelEvent
+from PySide6.QtGui import (
+    QGuiApplication,
+    QImage,
+    QImageIOHandler,
+    QImageWriter,
+    QInputDevice,
+    QPainter,
+    QPointingDevice,
+    QTabletEvent,
+    QWheelEvent,
+)
 from PySide6.QtWidgets import QApplication
 
 from engine import Frame
-from gui.canvas import PAPER, Canvas
+from gui.bridge import Bridge
+from gui.canvas import PAPER, Canvas, Picture
 from tests.gui.conftest import ONE, SEVEN, mouse, stroke
 
 
@@ -268,3 +279,55 @@ def test_what_happens_in_the_middle_of_a_stroke_ends_it(canvas: Canvas) -> None:
     go_on()
     canvas.undo()
     assert not canvas.empty and canvas.picture()[100, 200, 0] < 30 and canvas.picture()[300, 300, 0] == 255
+
+
+def test_a_large_picture_is_read_beside_the_window_and_no_larger_than_can_be_seen(qtbot, tmp_path: Path) -> None:
+    bridge = Bridge()
+    canvas = Canvas(call=bridge.call)
+    qtbot.addWidget(canvas)
+    canvas.resize(900, 620)
+    canvas.show()
+    photograph = QImage(4000, 3000, QImage.Format.Format_RGB32)
+    photograph.fill(Qt.GlobalColor.darkRed)
+    photograph.save(str(tmp_path / "photograph.jpg"))
+    canvas.open(tmp_path / "photograph.jpg")
+    assert canvas.empty, "nothing has been read in this thread"
+    with qtbot.waitSignal(canvas.status):
+        pass
+    (item,) = canvas._items
+    assert isinstance(item, Picture) and item.image.height() == max(PAPER[1], canvas.paper.height())
+    assert canvas.picture()[280, 420, 0] > 100
+    canvas.save(tmp_path / "saved.png")
+    assert not (tmp_path / "saved.png").exists(), "nothing has been written in this thread"
+    with qtbot.waitSignal(canvas.status):
+        pass
+    assert QImage(str(tmp_path / "saved.png")).width() == PAPER[0]
+    with qtbot.waitSignal(bridge.failed) as told:
+        canvas.open(tmp_path / "missing.png")
+    assert "missing.png" in told.args[0].message
+    bridge.close()
+
+
+def test_a_turned_photograph_keeps_its_shape(canvas: Canvas, tmp_path: Path) -> None:
+    """A camera held upright stores its picture lying, with a word about it."""
+    photograph = QImage(3000, 2000, QImage.Format.Format_RGB32)
+    photograph.fill(Qt.GlobalColor.darkRed)
+    writer = QImageWriter(str(tmp_path / "upright.jpg"))
+    writer.setTransformation(QImageIOHandler.Transformation.TransformationRotate90)
+    assert writer.write(photograph)
+    canvas.open(tmp_path / "upright.jpg")
+    (item,) = canvas._items
+    assert isinstance(item, Picture) and item.image.height() == canvas._room().height()
+    assert item.image.width() == pytest.approx(item.image.height() * 2 / 3, abs=1)
+
+
+@pytest.mark.parametrize("colour", [Qt.GlobalColor.black, Qt.GlobalColor.white], ids=["dark", "light"])
+def test_ink_without_a_ground_is_dark_on_the_paper(canvas: Canvas, colour: Qt.GlobalColor) -> None:
+    digit = QImage(60, 90, QImage.Format.Format_ARGB32)
+    digit.fill(Qt.GlobalColor.transparent)
+    painter = QPainter(digit)
+    painter.fillRect(25, 10, 10, 70, colour)
+    painter.end()
+    canvas.insert_image(digit)
+    picture = canvas.picture()[..., 0]
+    assert picture[280, 420] < 30 and picture[20, 20] == 255 and picture[280, 300] == 255

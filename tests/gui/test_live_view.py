@@ -164,9 +164,10 @@ def test_a_snapshot_has_the_size_of_the_picture_and_its_boxes(window: MainWindow
         lambda: window.live.picture.result is not None and bool(window.live.picture.result.regions), timeout=20_000
     )
     window.live.toggle()
-    window.live.save_snapshot(tmp_path / "shot.png")
-    image = QImage(str(tmp_path / "shot.png"))
     frame = window.live.picture.frame
+    window.live.save_snapshot(tmp_path / "shot.png")
+    qtbot.waitUntil((tmp_path / "shot.png").exists, timeout=20_000)
+    image = QImage(str(tmp_path / "shot.png"))
     assert (image.width(), image.height()) == (frame.image.shape[1], frame.image.shape[0])
     image = image.convertToFormat(QImage.Format.Format_RGB888)
     rows = np.frombuffer(image.constBits(), np.uint8).reshape(image.height(), image.bytesPerLine())

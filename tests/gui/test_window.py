@@ -279,7 +279,8 @@ def test_a_picture_dropped_onto_the_window_lies_on_the_paper(window: MainWindow,
     data = QMimeData()
     data.setUrls([QUrl.fromLocalFile(str(tmp_path / "red.png"))])
     drop(window, data)
-    assert window.mode == "draw" and not window.canvas.empty
+    assert window.mode == "draw"
+    qtbot.waitUntil(lambda: not window.canvas.empty)
     assert window.canvas.picture()[280, 420].tolist() == [128, 0, 0]
 
 
