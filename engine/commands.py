@@ -157,11 +157,9 @@ def _card(name: str | None) -> ModelCard:
 
 def _files(path: Path) -> list[Path]:
     from engine.images import PICTURES
-    from engine.sources import VIDEOS, find_files
+    from engine.sources import VIDEOS, find_files, is_folder
 
-    if not path.exists():
-        raise EngineError(f"There is no file or folder {path}.", "Check the path.")
-    if not path.is_dir():
+    if not is_folder(path):
         return [path]
     files = find_files(path, PICTURES | VIDEOS)
     if not files:

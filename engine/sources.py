@@ -12,7 +12,9 @@ import dataclasses
 import functools
 import logging
 import math
+import os
 import re
+import stat
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -110,14 +112,29 @@ def open_source(spec: str) -> FrameSource:
         return _ScreenSource(spec.partition(":")[2].strip())
     if re.match(r"[a-zA-Z][a-zA-Z0-9+.-]+://", spec):
         return _VideoSource(spec, remote=True)
-    path = Path(spec).expanduser()
-    if path.is_dir():
+    path = Path(spec)
+    if spec.startswith("~") and not os.path.lexists(path):  # otherwise it is the name of a file here
+        with contextlib.suppress(RuntimeError):  # nobody of that name has a home
+            path = path.expanduser()
+    if is_folder(path):
         return _PictureSource(path, find_files(path, PICTURES))
-    if not path.exists():
-        raise EngineError(f"There is no file or folder {path}.", "Check the path.")
     if path.suffix.lower() in PICTURES:
         return _PictureSource(path, [path])
     return _VideoSource(str(path), remote=False)
+
+
+def is_folder(path: Path) -> bool:
+    """Whether it is a folder rather than a file.
+
+    Raises:
+        EngineError: it is neither, or nobody may look.
+    """
+    try:
+        return stat.S_ISDIR(path.stat().st_mode)
+    except (FileNotFoundError, NotADirectoryError, ValueError) as error:  # ValueError: a name that no file can have
+        raise EngineError(f"There is no file or folder {path}.", "Check the path.") from error
+    except OSError as error:
+        raise EngineError(f"{path} cannot be opened: {error.strerror or error}.", "Check the path.") from error
 
 
 def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
@@ -137,7 +154,7 @@ def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
-    return [(int(part), "") if part.isdigit() else (-1, part) for part in re.split(r"(\d+)", text.casefold())]
+    return [(int(part), "") if part.isdecimal() else (-1, part) for part in re.split(r"(\d+)", text.casefold())]
 
 
 # ----------------------------------------------------------------------------------------------------- cameras
@@ -169,13 +186,13 @@ def _camera_backend() -> int:
 class _CameraSource:
     def __init__(self, wanted: str) -> None:
         cameras = list_cameras()
-        if wanted.isdigit():
+        if wanted.isdecimal():
             chosen = next((each for each in cameras if each.index == int(wanted)), None)
             chosen = chosen or Camera(f"Camera {wanted}", int(wanted), "")
         else:
             near = [each for each in cameras if wanted.casefold() in each.name.casefold()]
             chosen = next((each for each in cameras if each.name == wanted), near[0] if near else None)
-        if not cameras and not wanted.isdigit():
+        if not cameras and not wanted.isdecimal():
             raise EngineError(
                 "No camera was found.", "Plug one in, or try the built-in moving digits, which need no camera."
             )

@@ -123,6 +123,31 @@ def test_pictures_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path)
     assert names == ["p3.bmp", "p1.jpg", "p2.png", "p10.png"]
 
 
+def test_names_that_look_like_numbers_or_homes_are_names(
+    make_video: Callable[..., Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("5²", "٣", "x①"):
+        (tmp_path / "folder" / name).mkdir(parents=True)
+        cv2.imwrite(str(tmp_path / "folder" / name / "1.png"), np.full((8, 9, 3), 128, np.uint8))
+    assert open_source(str(tmp_path / "folder")).info.frames == 3
+    make_video("~x.avi")
+    monkeypatch.chdir(tmp_path)
+    source = open_source("~x.avi")
+    assert source.info.title == "~x.avi"
+    source.close()
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert open_source("~/folder").info.frames == 3
+
+
+@pytest.mark.parametrize("spec", ["~nobody-of-this-name/x.mp4", "x" * 5000, "a\0b", "camera:²"])
+def test_names_that_no_file_has_are_explained(spec: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sources, "list_cameras", list)
+    with pytest.raises(EngineError) as failure:
+        open_source(spec)
+    assert failure.value.hint
+
+
 @pytest.mark.parametrize("case", ["missing", "empty folder", "text as video", "text as picture", "empty file"])
 def test_what_cannot_be_opened_says_what_to_do(case: str, tmp_path: Path) -> None:
     path = {
