@@ -188,7 +188,8 @@ class Notices(QWidget):
             card.heightForWidth(WIDTH) if card.hasHeightForWidth() else card.sizeHint().height() for card in self.cards
         )
         height += self._layout.spacing() * (len(self.cards) - 1)
-        self.setGeometry(16, max(0, window.height() - height - self._bottom), WIDTH, height)
+        left = max(16, (window.width() - WIDTH) // 2)  # between the form's and the list's buttons
+        self.setGeometry(left, max(0, window.height() - height - self._bottom), WIDTH, height)
         self.show()
         self.raise_()
 
