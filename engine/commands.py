@@ -7,6 +7,8 @@ are a sentence and a hint on stderr; with `--json` stdout carries one JSON objec
 from __future__ import annotations
 
 import argparse
+import contextlib
+import io
 import json
 import os
 import sys
@@ -34,10 +36,15 @@ def run(arguments: list[str], *, demo: Callable[[Path], int] | None = None) -> i
         arguments: a verb and what belongs to it, without the program's name.
         demo: runs the demonstration into a folder; it needs the window, which the engine does not know.
     """
+    _prepare_streams()
+    code = 0
     try:
-        options = _parser().parse_args(arguments)
-        code: int = demo(options.out) if options.verb == "demo" and demo is not None else options.do(options)
-        sys.stdout.flush()
+        try:
+            options = _parser().parse_args(arguments)
+            code = demo(options.out) if options.verb == "demo" and demo is not None else options.do(options)
+        except SystemExit as ended:  # argparse after --help
+            code = int(ended.code or 0)
+        _say()
         return code
     except Cancelled as error:
         return _complain(error, code=130)
@@ -45,16 +52,51 @@ def run(arguments: list[str], *, demo: Callable[[Path], int] | None = None) -> i
         return _complain(error)
     except KeyboardInterrupt:
         return _complain(Cancelled(), code=130)
-    except BrokenPipeError:  # the reader has seen enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
-    except SystemExit as ended:  # argparse after --help
-        return int(ended.code or 0)
+    except _Unsaid as unsaid:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what is left over would fail again at the end
+        if isinstance(unsaid.cause, BrokenPipeError):  # the reader has seen enough
+            return code
+        why = unsaid.cause.strerror or unsaid.cause
+        return _complain(EngineError(f"The output cannot be written: {why}.", "Check where it is sent to."))
+
+
+class _Unsaid(Exception):
+    """Standard output takes no more. No `EngineError`: the next file's answer would be lost as well."""
+
+    def __init__(self, cause: OSError) -> None:
+        super().__init__(cause)
+        self.cause = cause
+
+
+def _prepare_streams() -> None:
+    """Make printing safe: there may be no stream at all (`>&-`, Windows without a console), or one of few letters."""
+    for name in ("stdout", "stderr"):
+        stream = getattr(sys, name)
+        if stream is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115, PTH123
+        elif isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+
+
+def _say(*lines: str) -> None:
+    """Print and flush."""
+    try:
+        for line in lines:
+            print(line)
+        sys.stdout.flush()
+    except OSError as error:
+        raise _Unsaid(error) from error
 
 
 def _complain(error: EngineError, code: int = 2) -> int:
-    print(error, file=sys.stderr, flush=True)
+    _remark(str(error))
     return code
+
+
+def _remark(text: str) -> None:
+    """Print to stderr, unless nobody listens there."""
+    with contextlib.suppress(OSError):
+        print(text, file=sys.stderr, flush=True)
 
 
 class _Parser(argparse.ArgumentParser):
@@ -120,7 +162,7 @@ def _no_demo(options: argparse.Namespace) -> int:
 
 
 def _print_json(values: dict[str, Any]) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
+    _say(json.dumps(values))  # ASCII: every terminal and every reader takes it
 
 
 # ----------------------------------------------------------------------------------------------------- predict
@@ -223,7 +265,7 @@ def _show_prediction(
         ranked = result.classification.ranked()
         listed = [entry for entry in ranked if entry[1] >= options.min_score] or ranked[:1]
         answer = ", ".join(f"{label} {probability:.1%}" for label, probability in listed)
-    print(f"{where}: {answer}", flush=True)
+    _say(f"{where}: {answer}")
 
 
 def _classes(classification: Classification | None, card: ModelCard) -> list[dict[str, Any]]:
@@ -266,11 +308,11 @@ def _evaluate(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(measured)
         return 0
-    print(f"{card.name} on {options.data}: {measured['accuracy']:.2%} of {measured['count']} pictures right")
-    print(f"calibration error {measured['ece']:.2%}, rejected {measured['rejected']:.2%}")
+    _say(f"{card.name} on {options.data}: {measured['accuracy']:.2%} of {measured['count']} pictures right")
+    _say(f"calibration error {measured['ece']:.2%}, rejected {measured['rejected']:.2%}")
     widest = max(len(label) for label in measured["per_class"])
     for label, accuracy in measured["per_class"].items():
-        print(f"  {label:<{widest}}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+        _say(f"  {label:<{widest}}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
     return 0
 
 
@@ -399,7 +441,7 @@ def _from_folders(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
             )
         truths[folder] = card.classes.index(name)
     if card.reject and not any(folder.name in card.classes for folder in folders):
-        print(f"No sub-folder is a class of “{card.name}”: all of it should be rejected.", file=sys.stderr)
+        _remark(f"No sub-folder is a class of “{card.name}”: all of it should be rejected.")
     for folder, truth in truths.items():
         for file in find_files(folder, PICTURES):
             try:
@@ -418,7 +460,7 @@ def _models(options: argparse.Namespace) -> int:
     for error in zoo.damaged():
         _complain(error)
     if not cards and not options.json:
-        print("There are no models yet. Train one: python main.py train RUN.toml")
+        _say("There are no models yet. Train one: python main.py train RUN.toml")
     for card in cards:
         if options.json:
             _print_json(
@@ -437,7 +479,7 @@ def _models(options: argparse.Namespace) -> int:
             )
         else:
             best = "".join(f"; {name} {_figure(value)}" for name, value in list(card.metrics.items())[:1])
-            print(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}")
+            _say(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}")
     return 0
 
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 import os
+import shlex
 import struct
 import subprocess
 import sys
@@ -182,6 +183,62 @@ def test_a_reader_that_leaves_is_no_error(home: Path, make_video: Callable[..., 
         process.stdout.close()
         errors = process.stderr.read()
         assert (process.wait(), errors) == (0, b"")
+
+
+def as_process(*arguments: object, redirect: str = "", **variables: str) -> subprocess.CompletedProcess[str]:
+    """The program run by a shell, its streams redirected as a user may redirect them."""
+    main = Path(commands.__file__).parents[1] / "main.py"
+    words = shlex.join([sys.executable, str(main), *map(str, arguments)])
+    return subprocess.run(
+        ["sh", "-c", f"{words} {redirect}"],
+        capture_output=True,
+        text=True,
+        errors="replace",
+        env={**os.environ, **variables},
+    )
+
+
+needs_sh = pytest.mark.skipif(sys.platform == "win32", reason="redirects as the POSIX shell does")
+
+
+@needs_sh
+@pytest.mark.parametrize("arguments", [["models"], ["models", "--json"], ["--help"]])
+def test_output_that_goes_nowhere(arguments: list[str], home: Path) -> None:
+    done = as_process(*arguments, redirect=">&-")
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+    done = as_process(*arguments, redirect=">&- 2>&-")
+    assert done.returncode == 0
+    done = as_process("predict", "/nowhere/x.png", redirect="2>&-")
+    assert (done.returncode, done.stdout) == (2, "")
+
+
+@needs_sh
+def test_full_output_ends_the_work_and_full_stderr_does_not(home: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    for name in ("a.png", "c.png"):
+        write_bar(tmp_path / name)
+    (tmp_path / "b.png").write_bytes(b"no picture")
+    for arguments in (["models"], ["predict", "--model", "tiny", tmp_path], ["predict", "--json", tmp_path]):
+        done = as_process(*arguments, redirect="> /dev/full")
+        assert done.returncode == 2
+        assert done.stderr.startswith("The output cannot be written: ")
+        assert len(done.stderr.splitlines()) == 1
+    done = as_process("predict", "--model", "tiny", tmp_path, redirect="2> /dev/full")
+    assert done.returncode == 2
+    assert len(done.stdout.splitlines()) == 2
+
+
+@needs_sh
+@pytest.mark.parametrize("encoding", ["cp1252", "ascii", "utf-8"])
+def test_names_that_the_terminal_cannot_show(encoding: str, home: Path, tmp_path: Path) -> None:
+    picture = write_bar(tmp_path / "数 ü" / "x.png")
+    done = as_process("predict", "--model", "tiny", "--json", picture, PYTHONIOENCODING=encoding)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout)["file"] == str(picture)
+    done = as_process("predict", "--model", "tiny", picture, PYTHONIOENCODING=f"{encoding}:strict", PYTHONUTF8="0")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "x.png: " in done.stdout
 
 
 # --- evaluate
