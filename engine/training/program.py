@@ -133,7 +133,7 @@ class _Driver:
         if not self._quiet:
             try:
                 print(line, flush=True)
-            except BrokenPipeError:  # the reader has gone; the run goes on, its folder has everything
+            except OSError:  # the reader has gone, or its disk is full; the run goes on, its folder has everything
                 self._quiet = True
         self._record.write(line)
 

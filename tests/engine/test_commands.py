@@ -340,20 +340,35 @@ def test_models_lists_the_zoo(home: Path, capsys: pytest.CaptureFixture[str]) ->
     assert any(line.startswith("tiny-colour ") for line in lines)
 
 
+def write_recipe(folder: Path) -> Path:
+    """The recipe of a run of two epochs on twelve pictures in two classes."""
+    for label in ("dark", "light"):
+        for index in range(6):
+            path = folder / "pictures" / label / f"{index}.png"
+            path.parent.mkdir(parents=True, exist_ok=True)
+            cv2.imwrite(str(path), np.full((16, 16, 3), 20 + index if label == "dark" else 220 + index, np.uint8))
+    recipe = folder / "run.toml"
+    recipe.write_text(
+        'data = "folder"\nfolder = "pictures"\nimage_size = 16\nepochs = 2\nbatch_size = 4\naugmentation = "none"\n'
+    )
+    return recipe
+
+
+@needs_sh
+def test_training_goes_on_where_nobody_can_listen(own_home: Path, tmp_path: Path) -> None:
+    if not Path("/dev/full").exists():
+        pytest.skip("no /dev/full")
+    done = as_process("train", write_recipe(tmp_path), "--out", tmp_path / "out", redirect="> /dev/full")
+    assert "Traceback" not in done.stderr
+    assert json.loads((tmp_path / "out" / "events.jsonl").read_text().splitlines()[-1])["reason"] == "finished"
+
+
 def test_train_hands_over_and_the_model_can_be_used(
     own_home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     from engine import store
 
-    for label in ("dark", "light"):
-        for index in range(6):
-            path = tmp_path / "pictures" / label / f"{index}.png"
-            path.parent.mkdir(parents=True, exist_ok=True)
-            cv2.imwrite(str(path), np.full((16, 16, 3), 20 + index if label == "dark" else 220 + index, np.uint8))
-    recipe = tmp_path / "run.toml"
-    recipe.write_text(
-        'data = "folder"\nfolder = "pictures"\nimage_size = 16\nepochs = 2\nbatch_size = 4\naugmentation = "none"\n'
-    )
+    recipe = write_recipe(tmp_path)
     out = store.runs_folder() / "mine"
     code, lines, errors = run(capsys, "train", recipe, "--out", out)
     assert code == 0, errors
