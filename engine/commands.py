@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from engine.data import Split
     from engine.types import Classification, Frame, Image, ModelCard, Result
     from engine.vision.classify import Classifier
 
@@ -395,21 +396,15 @@ def _labelled(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
     """Pictures with the number of their class, from IDX files or from class folders."""
     if not path.is_dir():
         raise EngineError(f"There is no folder {path}.", "Name the folder with the pictures or IDX files.")
-    if any(True for place in (path, path / "raw") for _ in place.glob("*-idx3-ubyte*")):
-        return _from_idx(path, card)
-    return _from_folders(path, card)
-
-
-def _from_idx(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
     from engine.data import read_idx_pair
-    from engine.images import to_rgb
 
     split = read_idx_pair(path, "t10k") or read_idx_pair(path, "train")
-    if split is None:
-        raise EngineError(
-            f"In {path} the pictures or their labels are missing.",
-            "It needs t10k-images-idx3-ubyte and t10k-labels-idx1-ubyte, gzipped or not.",
-        )
+    return _from_folders(path, card) if split is None else _from_idx(split, card)
+
+
+def _from_idx(split: Split, card: ModelCard) -> Iterator[tuple[Image, int]]:
+    from engine.images import to_rgb
+
     images, labels = split.images.numpy(), split.labels.numpy()
     if int(labels.max(initial=0)) >= len(card.classes):
         raise EngineError(
@@ -430,7 +425,10 @@ def _from_folders(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
             break
     folders = sorted(each for each in path.iterdir() if each.is_dir() and not each.name.startswith("."))
     if not folders:
-        raise EngineError(f"There are no class folders in {path}.", "It needs one sub-folder per class.")
+        raise EngineError(
+            f"There are no class folders in {path}.",
+            "It needs one sub-folder per class, or t10k-images-idx3-ubyte with t10k-labels-idx1-ubyte, gzipped or not.",
+        )
     truths: dict[Path, int] = {}
     for folder in folders:
         # Pictures of anything else are rightly rejected by a network that can reject.

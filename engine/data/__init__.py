@@ -218,7 +218,7 @@ def read_idx_pair(folder: Path, part: str) -> Split | None:
     The files may lie in the folder, in ``raw/`` or in ``NAME/raw/`` under it, and may be gzipped.
 
     Raises:
-        EngineError: a file is damaged, or pictures and labels do not belong together.
+        EngineError: a file is damaged or holds nothing, or pictures and labels do not belong together.
     """
     images, labels = _find_idx(folder, f"{part}-images-idx3-ubyte"), _find_idx(folder, f"{part}-labels-idx1-ubyte")
     if images is None or labels is None:
@@ -228,6 +228,8 @@ def read_idx_pair(folder: Path, part: str) -> Split | None:
         raise EngineError(
             f"{images.name} and {labels.name} do not belong together.", "Take both from the same data set."
         )
+    if not pictures.size:
+        raise EngineError(f"There are no pictures in {images.name}.", "Download it again.")
     return _split(pictures, names.astype(np.int64))
 
 

@@ -251,19 +251,22 @@ def evaluated(lines: list[str]) -> dict[str, Any]:
     return answer
 
 
-@pytest.mark.parametrize(("place", "packed"), [("", False), ("raw", True)])
+@pytest.mark.parametrize(
+    ("place", "packed", "kind"),
+    [("", False, "-idx"), ("raw", True, "-idx"), ("MNIST/raw", False, "-idx"), ("", True, ".idx"), ("", False, ".idx")],
+)
 def test_evaluate_idx_counts_every_picture(
-    place: str, packed: bool, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: str, packed: bool, kind: str, home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     random = np.random.default_rng(0)
     images = np.zeros((40, 28, 28), np.uint8)
     images[:, 4:24, 8:20] = random.integers(0, 2, (40, 20, 12), np.uint8) * 255
     labels = np.arange(40, dtype=np.uint8) % 10
     folder = tmp_path / place
-    write_idx(folder / "t10k-images-idx3-ubyte", images, packed=packed)
-    write_idx(folder / "t10k-labels-idx1-ubyte", labels, packed=packed)
-    write_idx(folder / "train-images-idx3-ubyte", images[:3], packed=packed)
-    write_idx(folder / "train-labels-idx1-ubyte", labels[:3], packed=packed)
+    write_idx(folder / f"t10k-images{kind}3-ubyte", images, packed=packed)
+    write_idx(folder / f"t10k-labels{kind}1-ubyte", labels, packed=packed)
+    write_idx(folder / f"train-images{kind}3-ubyte", images[:3], packed=packed)
+    write_idx(folder / f"train-labels{kind}1-ubyte", labels[:3], packed=packed)
     code, lines, errors = run(capsys, "evaluate", "--model", "tiny", "--data", tmp_path, "--json")
     assert (code, errors) == (0, "")
     answer = evaluated(lines)
@@ -276,6 +279,17 @@ def test_evaluate_idx_counts_every_picture(
     assert answer["rejected"] == pytest.approx(confusion[:, 10].sum() / 40)
     assert set(answer["per_class"]) == set("0123456789")
     assert 0 <= answer["ece"] <= 1
+
+
+@pytest.mark.parametrize("shape", [(0, 28, 28), (2, 0, 28)])
+def test_evaluate_idx_without_pictures(
+    shape: tuple[int, ...], home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    write_idx(tmp_path / "t10k-images-idx3-ubyte", np.zeros(shape, np.uint8), packed=False)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", np.zeros(shape[0], np.uint8), packed=False)
+    code, lines, errors = run(capsys, "evaluate", "--model", "tiny", "--data", tmp_path)
+    assert (code, lines) == (2, [])
+    assert errors.startswith("There are no pictures in t10k-images-idx3-ubyte.")
 
 
 def test_evaluate_folders_agrees_with_predict(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -236,7 +236,12 @@ def many_classes(folder: Path) -> None:
     (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.full(60, 40, np.uint8)))
 
 
-@pytest.mark.parametrize("damage", [cut_short, not_idx, torn_gzip, other_labels, many_classes])
+def no_pictures(folder: Path) -> None:
+    (folder / "train-images-idx3-ubyte").write_bytes(idx(np.zeros((0, 28, 28), np.uint8)))
+    (folder / "train-labels-idx1-ubyte").write_bytes(idx(np.zeros(0, np.uint8)))
+
+
+@pytest.mark.parametrize("damage", [cut_short, not_idx, torn_gzip, other_labels, many_classes, no_pictures])
 def test_damaged_idx_files_are_explained(tmp_path: Path, damage: Callable[[Path], None]) -> None:
     write_idx(tmp_path)
     damage(tmp_path)
