@@ -149,7 +149,8 @@ class Classifier:
         first = 0
         for layout in prepared.layouts:
             mine = probabilities[first : first + len(layout)]
-            rows += [first + row for row in images.choose(layout, mine, self._reject)]
+            chosen = images.choose(layout, mine, self._reject, reject_above=self.card.reject_above)
+            rows += [first + row for row in chosen]
             first += len(layout)
         if prepared.searched:
             return self._plausible(prepared, probabilities, rows)

@@ -109,6 +109,16 @@ def test_rejects_by_the_cards_threshold(home: Path, tiny: Classifier) -> None:
         assert other.rejected is rejected
 
 
+def test_a_number_falls_apart_into_digits_by_the_cards_threshold(home: Path, tiny: Classifier) -> None:
+    for threshold, rows in ((0.5, [1, 2]), (0.3, [0])):
+        reader = Classifier(dataclasses.replace(tiny.card, reject_above=threshold))
+        prepared = reader.prepare(frame(canvas("11")))
+        assert [layout.spans for layout in prepared.layouts] == [((0, 2), (0, 1), (1, 2))]
+        probabilities = np.zeros((3, 11), np.float32)
+        probabilities[:, 1], probabilities[:, -1] = (0.2, 0.6, 0.6), 0.4
+        assert reader.choose(prepared, probabilities) == rows
+
+
 def test_watching_a_layer_gives_its_maps_and_the_same_answer(tiny: Classifier) -> None:
     image = frame(canvas("5"))
     plain = tiny.predict(image)
