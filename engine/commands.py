@@ -365,12 +365,18 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
         },
         "classes": list(classes),
         "confusion": confusion.tolist(),
-        "ece": _calibration_error(np.array(confidences), np.array(hits)),
+        "ece": calibration_error(np.array(confidences), np.array(hits)),
         "rejected": rejected / count,
     }
 
 
-def _calibration_error(confidences: NDArray[np.float64], hits: NDArray[np.bool_]) -> float:
+def calibration_error(confidences: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:
+    """Expected calibration error (Guo et al. 2017, equation 3) over 15 equally wide bins.
+
+    Args:
+        confidences: (N,) probability of each answer, 0..1.
+        hits: (N,) whether that answer was right.
+    """
     import numpy as np
 
     bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)

@@ -23,6 +23,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import images, zoo  # noqa: E402
+from engine.commands import calibration_error  # noqa: E402
 from engine.data import cut, read_idx_pair  # noqa: E402
 from engine.data.mixture import Drawn, Sizes, read_drawn  # noqa: E402
 from engine.training.config import TrainingConfig  # noqa: E402
@@ -110,8 +111,9 @@ def measure(reader: Classifier, data: Path) -> dict[str, float]:
     answers = list(read(reader, test.images[:, 0].numpy()))
     figures["MNIST test accuracy"] = share(a.text == str(y) for a, y in zip(answers, labels, strict=True))
     figures["MNIST test rejected"] = share(a.rejected for a in answers)
-    figures["MNIST test expected calibration error"] = calibration_error(
-        np.stack([a.probabilities for a in answers]), labels
+    probabilities = np.stack([a.probabilities for a in answers])
+    figures["MNIST test expected calibration error"] = round(
+        calibration_error(probabilities.max(axis=1), probabilities.argmax(axis=1) == labels), 5
     )
     drawn = read_drawn(data / "drawn_digits")
     answers = list(read(reader, (images.read_picture(digit.path) for digit in drawn)))
@@ -159,18 +161,6 @@ def read(reader: Classifier, pictures: Iterable[npt.NDArray[np.uint8]]) -> Itera
 
 def share(answers: Iterable[bool]) -> float:
     return round(float(np.mean(list(answers))), 5)
-
-
-def calibration_error(probabilities: npt.NDArray[np.float32], labels: npt.NDArray[np.int64], bins: int = 15) -> float:
-    """Expected calibration error (Guo et al. 2017, equation 3) of the most probable class, equal-width bins."""
-    sure, right = probabilities.max(axis=1), probabilities.argmax(axis=1) == labels
-    bin_of = np.minimum((sure * bins).astype(int), bins - 1)
-    gaps = [
-        abs(float(right[bin_of == b].mean()) - float(sure[bin_of == b].mean())) * float((bin_of == b).mean())
-        for b in range(bins)
-        if (bin_of == b).any()
-    ]
-    return round(sum(gaps), 5)
 
 
 if __name__ == "__main__":
