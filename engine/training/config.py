@@ -122,7 +122,7 @@ class TrainingConfig:
         high=0.9,
     )
     epochs: int = _field(
-        4, "Epochs", "How often the network sees the whole training set.", "Training", low=1, high=10_000
+        3, "Epochs", "How often the network sees the whole training set.", "Training", low=1, high=10_000
     )
     batch_size: int = _field(
         256,
@@ -141,7 +141,7 @@ class TrainingConfig:
         choices=(("sgd", "SGD with momentum"), ("adam", "Adam"), ("adamw", "AdamW")),
     )
     learning_rate: float = _field(
-        0.005,
+        0.01,
         "Learning rate",
         "Size of a step. Too large and the loss jumps or becomes NaN, too small and nothing happens.",
         "Training",
