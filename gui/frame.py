@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
@@ -23,6 +24,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from engine import data_folder
 from gui.theme import scaled_font, set_role, theme
 
 if TYPE_CHECKING:
@@ -203,6 +205,13 @@ class ShortcutList(QDialog):
         column.addStretch(1)
         columns.addLayout(column, 1)
         return grid
+
+
+def run_folder(card: ModelCard) -> Path | None:
+    """The folder of the run that a network was trained in here; only such a network can be deleted."""
+    if card.origin != "trained" or card.weights is None or card.weights.parent.parent != data_folder() / "runs":
+        return None
+    return card.weights.parent
 
 
 def describe(card: ModelCard) -> str:

@@ -24,6 +24,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.frame import run_folder
 from gui.theme import scaled_font, set_role, theme
 
 if TYPE_CHECKING:
@@ -243,7 +244,7 @@ class ModelsPanel(QWidget):
         self.recipe_button.setChecked(False)
         self._recipe.setText(card.recipe.strip() if card is not None else "")
         self.use_button.setVisible(card is not None)
-        self.delete_button.setVisible(card is not None and card.origin == "trained")
+        self.delete_button.setVisible(card is not None and run_folder(card) is not None)
         if card is None:
             self._title.setText("No network yet")
             self._notes.setText("Train one: it takes a minute and needs no download.")

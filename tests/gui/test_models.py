@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import shutil
 import sys
@@ -84,6 +85,36 @@ def test_a_network_of_ones_own_is_used_and_deleted(window: MainWindow, own_netwo
     qtbot.waitUntil(
         lambda: window.bridge.state.name == "digits" and window.bridge.state.phase == "ready", timeout=120_000
     )
+
+
+def test_a_network_whose_recipe_is_lost_can_be_deleted(window: MainWindow, own_network: str, qtbot, home: Path) -> None:
+    """It is no run any more for those who list runs."""
+    (home / "runs" / own_network / "run.toml").unlink()
+    window.set_mode("models")
+    qtbot.waitUntil(lambda: window.models.list.count() == 2)
+    window.models.list.setCurrentRow(1)
+    assert window.models.delete_button.isVisible()
+    window.delete_model(own_network)
+    qtbot.waitUntil(lambda: window.models.list.count() == 1, timeout=20_000)
+    assert not (home / "runs" / own_network).exists()
+
+
+def test_delete_is_not_offered_where_it_cannot_work_and_says_why_when_it_did_not(
+    window: MainWindow, own_network: str, qtbot, home: Path, monkeypatch
+) -> None:
+    window.set_mode("models")
+    panel = window.models
+    qtbot.waitUntil(lambda: panel.list.count() == 2)
+    panel.list.setCurrentRow(1)
+    card = panel.chosen
+    panel.set_cards([dataclasses.replace(card, weights=home / "elsewhere" / "model.safetensors")], "digits")
+    assert not panel.delete_button.isVisible()
+    panel.set_cards([card], "digits")
+    assert panel.delete_button.isVisible()
+    monkeypatch.setattr("engine.store.remove_folder", lambda folder: None)
+    window.delete_model(own_network)
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1, timeout=20_000)
+    assert window.notices.cards[0].key[0] == "“My own” could not be deleted."
 
 
 def test_keys_walk_through_the_networks(window: MainWindow, own_network: str, qtbot) -> None:
