@@ -58,6 +58,21 @@ def what_happens(history: History, state: str, config: TrainingConfig | None, *,
     return f"Epoch {now} of {total}: the network {skill}{rest}.", diagnosis(history) or _setting(history)
 
 
+def in_the_background(history: History, state: str, config: TrainingConfig | None, *, name: str) -> tuple[str, float]:
+    """A sentence for the status bar about the run `name` while it trains, and the share of it that is done, 0..1."""
+    sentence = f"Training {data_title(config) or name}"
+    total = history.started.epochs if history.started else 0
+    if state == "paused":
+        sentence += ": paused"
+    elif state == "preparing" or not total:
+        sentence += ": preparing"
+    else:
+        sentence += f": epoch {max(1, current_epoch(history))} of {total}"
+        left = seconds_left(history)
+        sentence += f", {duration(left)} left" if left is not None else ""
+    return sentence, round(share_done(history), 2)
+
+
 def diagnosis(history: History, *, ended: bool = False) -> str:
     """The one thing about these curves that a person should know, or ""."""
     losses = [step.loss for step in history.steps if math.isfinite(step.loss)]

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -54,12 +55,14 @@ from engine import (
     History,
     Latest,
     Run,
+    Started,
     TrainingConfig,
     Worker,
     data_folder,
     new_run,
     runs,
 )
+from gui.bridge import Call
 from gui.curves import CurvesView
 from gui.forms import Form
 from gui.settings import Settings
@@ -69,6 +72,7 @@ from gui.verdict import (
     current_epoch,
     data_title,
     duration,
+    in_the_background,
     percent,
     seconds_left,
     share_done,
@@ -105,6 +109,7 @@ class _Known:
     starting: bool = False  # its process is being made in another thread
     best: Epoch | None = None
     asked: Literal["", "pause", "resume", "stop", "cancel"] = ""
+    earlier: Started | None = None  # what the attempt before said when it began, until this one says so itself
 
     @property
     def active(self) -> bool:
@@ -119,15 +124,21 @@ class TrainPanel(QWidget):
         use_model(str): the person wants to use this network now.
         notice(EngineError): something to tell.
         background(str, float): a sentence for the status bar and the share done, 0..1; below 0: nothing trains.
+        discarded(str): a run and its network have been deleted.
     """
 
     model_ready = Signal(str)
     use_model = Signal(str)
     notice = Signal(object)
     background = Signal(str, float)
+    discarded = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, call: Call | None = None) -> None:
+        """`call`: how folders are deleted; without it that is done at once, in this thread."""
         super().__init__(parent)
+        self._call = call or _at_once
+        self._leaving: set[str] = set()  # runs whose folders are being deleted
+        self._cancel_soon = False
         self._known: dict[str, _Known] = {}
         self._shown = ""
         self._pending: TrainingConfig | None = None
@@ -219,6 +230,8 @@ class TrainPanel(QWidget):
         active = self._active()
         if active is not None:
             self._discard(active)
+        elif not self._known:  # perhaps it has only not been found yet
+            self._cancel_soon = self._search is not None
 
     @property
     def shown(self) -> Run | None:
@@ -411,6 +424,7 @@ class TrainPanel(QWidget):
             return
         begun, run = self._begun, known.run
         known.state, known.starting, known.asked = "preparing", True, ""
+        known.earlier = run.history.started
 
         def resume(stop: Any) -> None:
             try:
@@ -478,6 +492,21 @@ class TrainPanel(QWidget):
                 self.select(item.data(_NAME_ROLE))
         self._show_state()
 
+    def _delete(self, run: Run) -> None:
+        """Remove a run from the list now and from the disk as soon as may be; a large folder takes a while."""
+        name, folder = run.name, run.folder
+        self._leaving.add(name)
+        self._forget(name)
+
+        def gone(_: object) -> None:
+            self._leaving.discard(name)
+            if folder.exists():
+                error = EngineError(f"“{name}” could not be deleted.", f"Check that {folder} may be written to.")
+                self.notice.emit(error)
+            self.discarded.emit(name)
+
+        self._call(run.discard, gone)
+
     def _look_for_runs(self) -> None:
         """Read all runs' folders beside the window's thread: a long history takes a while."""
         if self._search is not None and self._search.alive:
@@ -501,7 +530,7 @@ class TrainPanel(QWidget):
             return
         names = {run.name for run, _ in found}
         for run, config in found:
-            if run.name in self._known:
+            if run.name in self._known or run.name in self._leaving:
                 continue
             known = _Known(run, config, run.state, alive=run.alive, best=run.history.best)
             self._add(known, first=bool(self._known) and known.active)
@@ -512,6 +541,9 @@ class TrainPanel(QWidget):
             active = self._active()
             self.select(active.run.name if active else self.list.item(0).data(_NAME_ROLE))
         self._show_state()
+        if self._cancel_soon:
+            self._cancel_soon = False
+            self.cancel()
 
     def _tick(self) -> None:
         """Look at what the runs have written since the last time."""
@@ -539,6 +571,11 @@ class TrainPanel(QWidget):
         before, was_alive, steps = known.state, known.alive, len(run.history.steps)
         run.poll()
         known.state, known.alive = run.state, run.alive
+        if known.earlier is not None:
+            if known.alive and known.active and run.history.started is known.earlier:
+                known.state = "preparing"  # what is known of the training is of the attempt before
+            else:
+                known.earlier = None
         best = run.history.best
         if best is not known.best:
             known.best = best
@@ -558,8 +595,7 @@ class TrainPanel(QWidget):
             elif known.state == "ended" and stopped is not None and stopped.reason in GONE_WRONG:
                 self.notice.emit(EngineError(stopped.message, stopped.hint))
         if stopped is not None and stopped.reason == "cancelled" and not known.alive:
-            run.discard()
-            self._forget(run.name)
+            self._delete(run)
             return
         if known.active or known.state != before or known.alive != was_alive or len(run.history.steps) != steps:
             self._show_item(known)
@@ -663,19 +699,7 @@ class TrainPanel(QWidget):
         active = next((known for known in self._known.values() if known.active), None)
         said = ("", -1.0)
         if active is not None:
-            history = active.run.history
-            share = share_done(history)
-            left = seconds_left(history)
-            total = history.started.epochs if history.started else 0
-            sentence = f"Training {data_title(active.config) or active.run.name}"
-            if active.state == "paused":
-                sentence += ": paused"
-            elif active.state == "preparing" or not total:
-                sentence += ": preparing"
-            else:
-                sentence += f": epoch {max(1, current_epoch(history))} of {total}"
-                sentence += f", {duration(left)} left" if left is not None else ""
-            said = (sentence, round(share, 2))
+            said = in_the_background(active.run.history, active.state, active.config, name=active.run.name)
         if said != self._said:
             self._said = said
             self.background.emit(*said)
@@ -755,8 +779,7 @@ class TrainPanel(QWidget):
 
         def answered() -> None:
             if box.clickedButton() is go:
-                known.run.discard()
-                self._forget(known.run.name)
+                self._delete(known.run)
 
         box.finished.connect(answered)
         box.open()
@@ -975,6 +998,10 @@ class _RunDelegate(QStyledItemDelegate):
 
     def sizeHint(self, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex) -> QSize:
         return QSize(120, 2 * option.fontMetrics.height() + 18)
+
+
+def _at_once(work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    done(work())
 
 
 def _state_words(known: _Known) -> str:

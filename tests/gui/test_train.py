@@ -6,6 +6,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -299,3 +300,64 @@ def test_an_ending_that_this_version_does_not_know_is_still_an_ending(qtbot: QtB
     panel._show_item(known)
     panel._show_state()
     assert panel.list.item(0).toolTip().split("\n")[2] == "ended"
+
+
+def test_a_deleted_run_leaves_the_list_at_once_and_the_disk_in_another_thread(qtbot: QtBot, own_home: Path) -> None:
+    run = write_run("old", some_events(last=Stopped("finished", "Done.", "", 1, 0.85, 15.0)), own_home)
+    asked: list[tuple[Any, Any]] = []
+    panel = TrainPanel(call=lambda work, done: asked.append((work, done)))
+    qtbot.addWidget(panel)
+    panel.show()
+    qtbot.waitUntil(lambda: panel.list.count() == 1, timeout=LONG)
+    panel.delete_button.click()
+    answer(panel, qtbot, "Delete")
+    qtbot.waitUntil(lambda: panel.list.count() == 0)
+    assert run.folder.exists() and len(asked) == 1
+    panel._look_for_runs()
+    qtbot.waitUntil(lambda: not panel._search.alive, timeout=LONG)
+    panel._tick()
+    assert panel.list.count() == 0, "what is being deleted does not come back"
+    work, done = asked.pop()
+    with qtbot.waitSignal(panel.discarded) as told:
+        done(work())
+    assert told.args == ["old"] and not run.folder.exists()
+
+
+def test_a_run_that_cannot_be_deleted_says_so_and_stays(
+    qtbot: QtBot, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    write_run("old", some_events(last=Stopped("finished", "Done.", "", 1, 0.85, 15.0)), own_home)
+    monkeypatch.setattr("engine.store.remove_folder", lambda folder: None)  # what a folder that is read-only does
+    panel = open_panel(qtbot)
+    qtbot.waitUntil(lambda: panel.list.count() == 1, timeout=LONG)
+    panel.delete_button.click()
+    with qtbot.waitSignal(panel.notice) as told:
+        answer(panel, qtbot, "Delete")
+    assert "could not be deleted" in told.args[0].message
+    qtbot.waitUntil(lambda: panel.list.count() == 1, timeout=LONG)
+
+
+def test_after_resume_the_attempt_before_is_not_told_of_again(
+    qtbot: QtBot, own_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    events = some_events(last=Stopped("stopped", "Stopped.", "", 1, 0.85, 15.0))
+    run = write_run("old", events, own_home)
+
+    def start(self: Run, *, resume: bool = False) -> None:
+        self.history.stopped = None
+        alive.append(self.name)
+
+    alive: list[str] = []
+    monkeypatch.setattr(Run, "start", start)
+    monkeypatch.setattr(Run, "alive", property(lambda self: self.name in alive))
+    panel = open_panel(qtbot)
+    qtbot.waitUntil(lambda: panel.pause_button.isVisible() and panel.pause_button.text() == "Resume", timeout=LONG)
+    panel.pause_button.click()
+    qtbot.waitUntil(lambda: panel._starter is None and panel._known["old"].alive, timeout=LONG)
+    for _ in range(3):
+        panel._tick()
+        assert panel.headline.text() == "Starting the training process…"
+    with (run.folder / "events.jsonl").open("a") as file:
+        for event in events[:3]:
+            file.write(to_json(event) + "\n")
+    qtbot.waitUntil(lambda: panel.headline.text().startswith("Epoch"), timeout=LONG)
