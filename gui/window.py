@@ -45,9 +45,10 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.background import Background
 from gui.bridge import Bridge
 from gui.canvas import PEN_WIDTHS, Canvas, Label
-from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList
+from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList, run_folder
 from gui.live_view import PICTURES, VIDEOS, LiveStage
 from gui.notices import Notices
 from gui.panels.answer import AnswerPanel
@@ -164,6 +165,7 @@ class MainWindow(QMainWindow):
         theme.apply(self._theme_choice())
         self.draw: DrawStage
         self.bridge: Bridge = Bridge(self)
+        self._background = Background(self.bridge.call, self)  # until Train is opened
         self.canvas: Canvas = Canvas(call=self.bridge.call)
         self.answer: AnswerPanel = AnswerPanel()
         self.inside: InsidePanel = InsidePanel()
@@ -215,10 +217,11 @@ class MainWindow(QMainWindow):
         self.bridge.refresh_cards()
         if self.canvas.empty:
             self.canvas.submit()
-        QTimer.singleShot(1500, self, self._look_for_runs)
+        QTimer.singleShot(1500, self._background, self._background.start)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
+        self.hide()  # a camera or a network that is being loaded may take a while to end
         if self.train is not None:
             self.train.close()
         self.bridge.close()
@@ -263,11 +266,14 @@ class MainWindow(QMainWindow):
         if self.train is None:
             from gui.panels.train import TrainPanel
 
-            self.train = TrainPanel()
+            self._background.stop()
+            self._show_background("", -1.0)  # until the panel has found what trains
+            self.train = TrainPanel(call=self.bridge.call)
             self.train.notice.connect(self.notices.error)
             self.train.model_ready.connect(self._model_ready)
             self.train.use_model.connect(self._use_trained)
             self.train.background.connect(self._show_background)
+            self.train.discarded.connect(self._discarded)
         widget: QWidget = self.train
         return widget
 
@@ -302,6 +308,11 @@ class MainWindow(QMainWindow):
         self.bridge.refresh_cards()
         if name == self._model:  # its newest weights
             self.bridge.use(name)
+
+    def _discarded(self, name: str) -> None:
+        if name == self._model:
+            self.use_model(DEFAULT_MODEL)
+        self.bridge.refresh_cards()
 
     def _take_cards(self, cards: list[ModelCard]) -> None:
         self._cards = cards
@@ -342,7 +353,7 @@ class MainWindow(QMainWindow):
 
     def _delete_model(self, name: str) -> None:
         card = next((card for card in self._cards if card.name == name), None)
-        if card is None:
+        if card is None or run_folder(card) is None:
             return
         box = QMessageBox(self)
         box.setIcon(QMessageBox.Icon.Question)
@@ -357,20 +368,23 @@ class MainWindow(QMainWindow):
 
     def delete_model(self, name: str) -> None:
         """Remove a network that was trained here, with its run."""
-        if name == self._model:
-            self.use_model(DEFAULT_MODEL)
+        card = next((card for card in self._cards if card.name == name), None)
+        folder = run_folder(card) if card is not None else None
+        if card is None or folder is None:
+            return
+        title = card.title
 
-        def remove() -> bool:
-            from engine import EngineError, runs
+        def remove() -> None:
+            from engine import EngineError, Run
 
-            run = next((run for run in runs() if run.name == name), None)
-            if run is not None and run.alive:
+            run = Run(folder)
+            if run.alive:
                 raise EngineError("This network is still being trained.", "Stop the training first, in Train.")
-            if run is not None:
-                run.discard()
-            return True
+            run.discard()
+            if folder.exists():
+                raise EngineError(f"“{title}” could not be deleted.", f"Check that {folder} may be written to.")
 
-        self.bridge.call(remove, lambda _: self.bridge.refresh_cards())
+        self.bridge.call(remove, lambda _: self._discarded(name))
 
     # results --------------------------------------------------------------------------------------------------------
 
@@ -721,6 +735,8 @@ class MainWindow(QMainWindow):
         self.choice.opening.connect(self.bridge.refresh_cards)
         self.answer.region_chosen.connect(lambda _: self._watch())
         self.inside.watch_changed.connect(self._watch)
+        self._background.said.connect(self._show_background)
+        self._background.model_ready.connect(self._model_ready)
         self.inside.kernels_wanted.connect(self._load_kernels)
         theme.changed.connect(self._recolour)
 
@@ -759,20 +775,6 @@ class MainWindow(QMainWindow):
 
     # background work ------------------------------------------------------------------------------------------------
 
-    def _look_for_runs(self) -> None:
-        """A run that outlived the window before shows in the status bar again."""
-
-        def look() -> bool:
-            from engine import runs
-
-            return any(run.alive for run in runs())
-
-        def found(alive: bool) -> None:
-            if alive:
-                self.make_train()
-
-        self.bridge.call(look, found)
-
     def _show_background(self, text: str, share: float) -> None:
         """Training in the background; a share below 0: none."""
         if share < 0 <= self._share and self.mode != "train":
@@ -785,8 +787,9 @@ class MainWindow(QMainWindow):
         self._work_bar.setValue(round(share * 1000))
 
     def _cancel_background(self) -> None:
-        if self.train is not None:
-            self.train.cancel()
+        if self.train is None:
+            self.set_mode("train")
+        self.train.cancel()
 
     # looks and memory -----------------------------------------------------------------------------------------------
 

@@ -8,9 +8,11 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QImage, QPainter, QPen
-from PySide6.QtWidgets import QLabel, QToolButton, QWidget
+from PySide6.QtWidgets import QLabel, QMessageBox, QToolButton, QWidget
 
-from engine import EngineError
+from engine import EngineError, Started, Step, Stopped, TrainingConfig, new_run
+from engine.training.events import to_json
+from engine.training.runs import RunRecord
 from gui.canvas import PAPER
 from gui.frame import ShortcutList
 from gui.theme import DARK, LIGHT, OKABE_ITO, theme
@@ -290,3 +292,43 @@ def test_a_closed_window_starts_nothing_any_more(window: MainWindow) -> None:
     window.bridge.call(lambda: begun.append(1), lambda _: None)
     window.bridge.refresh_cards()
     assert not window.bridge._workers and not begun
+
+
+def test_the_window_goes_before_its_threads_end(window: MainWindow, monkeypatch) -> None:
+    seen: list[bool] = []
+    close = window.bridge.close
+    monkeypatch.setattr(window.bridge, "close", lambda: (seen.append(window.isVisible()), close()))
+    window.close()
+    assert seen == [False]
+
+
+def test_the_status_bar_tells_of_a_run_without_the_widgets_of_train(qtbot, home: Path) -> None:
+    run = new_run(TrainingConfig(data="synthetic-digits"), folder=home / "runs" / "mine")
+    started = Started("cpu", "", 1000, 640, 100, tuple("0123456789"), 4, 20, 0, 0.0)
+    steps = [Step(n, n / 20, 2.0, 0.5, 0.01, 1000.0, n * 0.5) for n in range(1, 41)]
+    process = RunRecord(run.folder)  # what trains, as far as a viewer can see
+    for event in (started, *steps):
+        process.write(to_json(event))
+    window = open_window(qtbot)
+    qtbot.waitUntil(lambda: window._work.isVisible(), timeout=60_000)
+    assert window._work.text() == "Training Synthetic digits: epoch 2 of 4, 20\u00a0s left"
+    assert window._work_bar.value() == 500 and window.train is None
+    window._work_cancel.click()
+    assert window.mode == "train"
+    qtbot.waitUntil(lambda: any(box.isVisible() for box in window.train.findChildren(QMessageBox)), timeout=20_000)
+    next(box for box in window.train.findChildren(QMessageBox)).reject()
+    assert run.folder.exists() and window._work.isVisible()
+    window.close()
+    process.close()
+
+
+def test_a_run_that_ends_in_the_background_is_told_of(qtbot, home: Path) -> None:
+    run = new_run(TrainingConfig(data="synthetic-digits"), folder=home / "runs" / "mine")
+    process = RunRecord(run.folder)
+    window = open_window(qtbot)
+    qtbot.waitUntil(lambda: "preparing" in window._work.text(), timeout=60_000)
+    process.write(to_json(Stopped("finished", "Done.", "", 1, 0.9, 3.0)))
+    process.close()
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1 and not window._work.isVisible(), timeout=60_000)
+    assert window.notices.cards[0].key[0] == "The training has ended." and window.train is None
+    window.close()
