@@ -29,7 +29,6 @@ from PySide6.QtGui import (
     QWheelEvent,
 )
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QInputDialog,
     QLabel,
@@ -46,14 +45,13 @@ from PySide6.QtWidgets import (
 
 from gui.bridge import Bridge
 from gui.canvas import write_picture
+from gui.files import ask_for_folder, ask_for_picture_or_video, ask_where_to_save
 from gui.settings import Settings
 from gui.theme import scaled_font, set_role, theme
 
 if TYPE_CHECKING:
     from engine import Camera, CaptureState, Classification, EngineError, Frame, ModelState, Result, Timings
 
-PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
-VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ogv", ".mjpeg")
 RECENT = 8
 MOST_ZOOM = 16.0
 
@@ -495,13 +493,8 @@ class LiveStage(QWidget):
         if image.isNull():
             self.status.emit("There is no picture to save yet")
             return
-        folder = Path(self._settings.text("folder", str(Path.home())))
-        name, _ = QFileDialog.getSaveFileName(
-            self, "Save the snapshot", str(folder / "snapshot.png"), "PNG pictures (*.png)"
-        )
-        if name:
-            path = Path(name) if Path(name).suffix else Path(name).with_suffix(".png")
-            self._settings.set("folder", str(path.parent))
+        path = ask_where_to_save(self, self._settings, title="Save the snapshot", name="snapshot.png")
+        if path is not None:
             self.save_snapshot(path, image)
 
     def save_snapshot(self, path: Path, image: QImage | None = None) -> None:
@@ -736,22 +729,14 @@ class LiveStage(QWidget):
         self._settings.set("recent", recent[:RECENT])
 
     def _open_file(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in (*VIDEOS, *PICTURES))
-        name, _ = QFileDialog.getOpenFileName(
-            self,
-            "Open a video or picture",
-            self._settings.text("folder"),
-            f"Videos and pictures ({patterns});;All files (*)",
-        )
-        if name:
-            self._settings.set("folder", str(Path(name).parent))
-            self.open(name)
+        path = ask_for_picture_or_video(self, self._settings)
+        if path is not None:
+            self.open(str(path))
 
     def _open_folder(self) -> None:
-        name = QFileDialog.getExistingDirectory(self, "Open a folder of pictures", self._settings.text("folder"))
-        if name:
-            self._settings.set("folder", name)
-            self.open(name)
+        path = ask_for_folder(self, self._settings)
+        if path is not None:
+            self.open(str(path))
 
     def _open_stream(self) -> None:
         address, ok = QInputDialog.getText(self, "Network stream", "Address (rtsp://… or http://…):")

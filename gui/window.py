@@ -30,7 +30,6 @@ from PySide6.QtGui import (
     QKeySequence,
 )
 from PySide6.QtWidgets import (
-    QFileDialog,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -48,8 +47,9 @@ from PySide6.QtWidgets import (
 from gui.background import Background
 from gui.bridge import Bridge
 from gui.canvas import PEN_WIDTHS, Canvas, Label
+from gui.files import PICTURES, ask_for_picture_or_video, ask_where_to_save
 from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList, run_folder
-from gui.live_view import PICTURES, VIDEOS, LiveStage
+from gui.live_view import LiveStage
 from gui.notices import Notices
 from gui.panels.answer import AnswerPanel
 from gui.panels.inside import InsidePanel
@@ -429,23 +429,13 @@ class MainWindow(QMainWindow):
             self.live.open(str(path))
 
     def _open_drawing(self) -> None:
-        patterns = " ".join(f"*{suffix}" for suffix in (*PICTURES, *VIDEOS))
-        name, _ = QFileDialog.getOpenFileName(
-            self,
-            "Open a picture or a video",
-            self.settings.text("folder"),
-            f"Pictures and videos ({patterns});;All files (*)",
-        )
-        if name:
-            self.settings.set("folder", str(Path(name).parent))
-            self.open_path(Path(name))
+        path = ask_for_picture_or_video(self, self.settings)
+        if path is not None:
+            self.open_path(path)
 
     def _save_drawing(self) -> None:
-        start = Path(self.settings.text("folder", str(Path.home()))) / "drawing.png"
-        name, _ = QFileDialog.getSaveFileName(self, "Save the drawing", str(start), "PNG pictures (*.png)")
-        if name:
-            path = Path(name) if Path(name).suffix else Path(name).with_suffix(".png")
-            self.settings.set("folder", str(path.parent))
+        path = ask_where_to_save(self, self.settings, title="Save the drawing", name="drawing.png")
+        if path is not None:
             self.canvas.save(path)
 
     def dragEnterEvent(self, event: QDragEnterEvent) -> None:

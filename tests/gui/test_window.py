@@ -14,6 +14,7 @@ from engine import EngineError, Started, Step, Stopped, TrainingConfig, new_run
 from engine.training.events import to_json
 from engine.training.runs import RunRecord
 from gui.canvas import PAPER
+from gui.files import ask_for_picture_or_video, ask_where_to_save
 from gui.frame import ShortcutList
 from gui.theme import DARK, LIGHT, OKABE_ITO, theme
 from gui.window import MODES, PANELS, MainWindow
@@ -332,3 +333,19 @@ def test_a_run_that_ends_in_the_background_is_told_of(qtbot, home: Path) -> None
     qtbot.waitUntil(lambda: len(window.notices.cards) == 1 and not window._work.isVisible(), timeout=60_000)
     assert window.notices.cards[0].key[0] == "The training has ended." and window.train is None
     window.close()
+
+
+def test_files_are_asked_for_in_the_folder_of_the_last_answer(window: MainWindow, monkeypatch, tmp_path: Path) -> None:
+    asked: list[str] = []
+
+    def answer(parent: QWidget, title: str, start: str, kinds: str) -> tuple[str, str]:
+        asked.append(start)
+        return (str(tmp_path / "drawing"), kinds) if len(asked) < 3 else ("", "")
+
+    monkeypatch.setattr("gui.files.QFileDialog.getSaveFileName", answer)
+    monkeypatch.setattr("gui.files.QFileDialog.getOpenFileName", answer)
+    first = ask_where_to_save(window, window.settings, title="Save", name="drawing.png")
+    assert first == tmp_path / "drawing.png"
+    assert ask_for_picture_or_video(window, window.settings) == tmp_path / "drawing"
+    assert ask_where_to_save(window, window.settings, title="Save", name="shot.png") is None
+    assert asked[1:] == [str(tmp_path), str(tmp_path / "shot.png")]

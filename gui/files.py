@@ -1,0 +1,45 @@
+"""Questions for a file, which remember the folder of the last answer."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from PySide6.QtWidgets import QFileDialog, QWidget
+
+from gui.settings import Settings
+
+PICTURES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
+VIDEOS = (".mp4", ".m4v", ".mov", ".mkv", ".webm", ".avi", ".mpg", ".mpeg", ".wmv", ".ogv", ".mjpeg")
+
+
+def ask_for_picture_or_video(parent: QWidget, settings: Settings) -> Path | None:
+    """A file that can be looked at; None: the person thought better of it."""
+    patterns = " ".join(f"*{suffix}" for suffix in (*PICTURES, *VIDEOS))
+    name, _ = QFileDialog.getOpenFileName(
+        parent,
+        "Open a picture or a video",
+        settings.text("folder"),
+        f"Pictures and videos ({patterns});;All files (*)",
+    )
+    return _remembered(settings, Path(name), Path(name).parent) if name else None
+
+
+def ask_for_folder(parent: QWidget, settings: Settings) -> Path | None:
+    """A folder of pictures."""
+    name = QFileDialog.getExistingDirectory(parent, "Open a folder of pictures", settings.text("folder"))
+    return _remembered(settings, Path(name), Path(name)) if name else None
+
+
+def ask_where_to_save(parent: QWidget, settings: Settings, *, title: str, name: str) -> Path | None:
+    """A place for a PNG picture; `name` is what it would be called."""
+    start = Path(settings.text("folder", str(Path.home()))) / name
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(start), "PNG pictures (*.png)")
+    if not chosen:
+        return None
+    path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(".png")
+    return _remembered(settings, path, path.parent)
+
+
+def _remembered(settings: Settings, path: Path, folder: Path) -> Path:
+    settings.set("folder", str(folder))
+    return path
