@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import logging
+import os
+import socket
 import sys
 import types
+from pathlib import Path
 
 from PySide6.QtCore import Qt
 from PySide6.QtGui import QGuiApplication
@@ -45,8 +50,51 @@ def report_everything(window: MainWindow) -> None:
     on_thread_failure(lambda error: uncaught(type(error), error, error.__traceback__))
 
 
+def no_display() -> str:
+    """Why the window has nowhere to be, in a sentence; "": it has. Qt would end the whole program, with a core dump."""
+    if not sys.platform.startswith("linux") or os.environ.get("QT_QPA_PLATFORM"):
+        return ""
+    x11, wayland = os.environ.get("DISPLAY", ""), os.environ.get("WAYLAND_DISPLAY", "")
+    if not x11 and not wayland:
+        return "There is no display for the window."
+    if (wayland and _wayland_answers(wayland)) or (x11 and _x11_answers()):
+        return ""
+    return f"The display {x11 or wayland} cannot be reached."
+
+
+def _x11_answers() -> bool:
+    """Asks as Qt does, so that a server that refuses this user counts as none."""
+    try:
+        xcb = ctypes.CDLL("libxcb.so.1")
+    except OSError:  # Qt will say that it is missing
+        return True
+    xcb.xcb_connect.restype = ctypes.c_void_p
+    xcb.xcb_connect.argtypes = [ctypes.c_char_p, ctypes.c_void_p]
+    xcb.xcb_connection_has_error.argtypes = [ctypes.c_void_p]
+    xcb.xcb_disconnect.argtypes = [ctypes.c_void_p]
+    connection = xcb.xcb_connect(None, None)
+    failed: int = xcb.xcb_connection_has_error(connection)
+    xcb.xcb_disconnect(connection)
+    return not failed
+
+
+def _wayland_answers(name: str) -> bool:
+    path = Path(os.environ.get("XDG_RUNTIME_DIR", "")) / name
+    with contextlib.suppress(OSError), socket.socket(socket.AF_UNIX) as line:
+        line.connect(str(path))
+        return True
+    return False
+
+
 def show() -> int:
-    """Open the window and run until it is closed; returns the exit code."""
+    """Open the window and run until it is closed; returns the exit code, 2 where there is no display for it."""
+    reason = no_display()
+    if reason:
+        print(
+            f"{reason}\nStart ConvScope on a desktop; “python main.py demo --out demo/” works without one.",
+            file=sys.stderr,
+        )
+        return 2
     app = application()
     window = MainWindow()
     report_everything(window)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from PySide6.QtCore import QMessageLogContext, QtMsgType
     from PySide6.QtGui import QImage
 
     from engine import Frame, Result
@@ -328,11 +329,15 @@ def run(out: Path) -> int:
     Raises:
         EngineError: `out` cannot be written to, or something the demo waited for never came.
     """
-    if sys.platform.startswith("linux") and not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
-        os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
-    from engine import replace_file
+    from PySide6.QtCore import qInstallMessageHandler
 
+    from engine import replace_file
+    from gui.application import no_display
+
+    if no_display():
+        os.environ["QT_QPA_PLATFORM"] = "offscreen"
     out = out.resolve()
+    said_to = qInstallMessageHandler(_say)
     before = os.environ.get("CONVSCOPE_HOME")
     with tempfile.TemporaryDirectory(prefix="convscope-demo-", ignore_cleanup_errors=True) as home:
         os.environ["CONVSCOPE_HOME"] = home
@@ -344,6 +349,7 @@ def run(out: Path) -> int:
             finally:
                 demo.end()
         finally:
+            qInstallMessageHandler(said_to)
             if before is None:
                 del os.environ["CONVSCOPE_HOME"]
             else:
@@ -355,6 +361,14 @@ def run(out: Path) -> int:
     replace_file(out / "report.json", lambda path: path.write_text(text, encoding="utf-8"))
     print(f"{right} of {len(asked)} drawings were read as they were meant; the pictures are in {out}")
     return 0
+
+
+def _say(kind: QtMsgType, context: QMessageLogContext, message: str) -> None:
+    """What Qt says, except the one thing that its off-screen platform says at every show and that means nothing."""
+    from PySide6.QtCore import qFormatLogMessage
+
+    if message != "This plugin does not support propagateSizeHints()":
+        print(qFormatLogMessage(kind, context, message), file=sys.stderr)
 
 
 def _image(frame: Frame) -> QImage:
