@@ -32,28 +32,8 @@ from PySide6.QtWidgets import (
 )
 
 from engine import EngineError, Field, TrainingConfig, replace_file
-from gui.theme import ICONS, theme
+from gui.theme import theme
 
-# The theme's style sheet knows lists and buttons; these are the other inputs of a form, in the same look.
-_QSS = """
-QLineEdit, QAbstractSpinBox {{
-  background: {raised}; border: 1px solid {line}; border-radius: 6px; padding: 4px 8px; color: {text};
-  selection-background-color: {accent}; selection-color: {on_accent};
-}}
-QLineEdit:hover, QAbstractSpinBox:hover {{ background: {hover}; }}
-QLineEdit:focus, QAbstractSpinBox:focus {{ border-color: {accent}; background: {base}; }}
-QLineEdit[wrong="true"], QAbstractSpinBox[wrong="true"] {{ border-color: {danger}; }}
-QAbstractSpinBox {{ padding: 3px 22px 3px 0px; }}
-QAbstractSpinBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
-QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{
-  subcontrol-origin: border; width: 22px; border: 0; background: transparent;
-}}
-QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
-QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; }}
-QAbstractSpinBox::up-arrow {{ image: url("{up}"); width: 11px; height: 11px; top: 2px; }}
-QAbstractSpinBox::down-arrow {{ image: url("{down}"); width: 11px; height: 11px; bottom: 2px; }}
-QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover {{ background: {line}; border-radius: 4px; }}
-"""
 _TOML = "Recipes (*.toml);;All files (*)"
 
 
@@ -99,8 +79,7 @@ class Form(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addLayout(grid)
         outer.addStretch(1)
-        theme.changed.connect(self._restyle)
-        self._restyle()
+        theme.changed.connect(self._refresh)  # complaints take the colour of the look
         self._refresh()
 
     def value(self) -> TrainingConfig:
@@ -168,11 +147,6 @@ class Form(QWidget):
             replace_file(Path(path), lambda place: place.write_text(text, encoding="utf-8"))
         except EngineError as error:
             self.failed.emit(error)
-
-    def _restyle(self) -> None:
-        look = "dark" if theme.dark else "light"
-        arrows = {"up": (ICONS / f"arrow-up-{look}.svg").as_posix(), "down": (ICONS / f"arrow-{look}.svg").as_posix()}
-        self.setStyleSheet(_QSS.format(**arrows, **vars(theme.colours)))
 
     def _ask(self, mode: QFileDialog.AcceptMode, title: str, chosen: Any) -> None:
         dialog = QFileDialog(self, title, "", _TOML)

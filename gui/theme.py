@@ -128,6 +128,23 @@ QComboBox QAbstractItemView {{
   background: {raised}; border: 1px solid {line}; padding: 4px;
   selection-background-color: {soft}; selection-color: {text};
 }}
+QLineEdit, QAbstractSpinBox {{
+  background: {raised}; border: 1px solid {line}; border-radius: 6px; padding: 4px 8px; color: {text};
+  selection-background-color: {accent}; selection-color: {on_accent};
+}}
+QLineEdit:hover, QAbstractSpinBox:hover {{ background: {hover}; }}
+QLineEdit:focus, QAbstractSpinBox:focus {{ border-color: {accent}; background: {base}; }}
+QLineEdit[wrong="true"], QAbstractSpinBox[wrong="true"] {{ border-color: {danger}; }}
+QAbstractSpinBox {{ padding: 3px 22px 3px 0px; }}
+QAbstractSpinBox QLineEdit {{ border: 0; padding: 0; background: transparent; }}
+QAbstractSpinBox::up-button, QAbstractSpinBox::down-button {{
+  subcontrol-origin: border; width: 22px; border: 0; background: transparent;
+}}
+QAbstractSpinBox::up-button {{ subcontrol-position: top right; }}
+QAbstractSpinBox::down-button {{ subcontrol-position: bottom right; }}
+QAbstractSpinBox::up-arrow {{ image: url("{arrow_up}"); width: 11px; height: 11px; top: 2px; }}
+QAbstractSpinBox::down-arrow {{ image: url("{arrow}"); width: 11px; height: 11px; bottom: 2px; }}
+QAbstractSpinBox::up-button:hover, QAbstractSpinBox::down-button:hover {{ background: {line}; border-radius: 4px; }}
 QMenu {{ background: {raised}; border: 1px solid {line}; padding: 4px; }}
 QMenu::item {{ padding: 5px 24px 5px 12px; border-radius: 4px; }}
 QMenu::icon {{ padding-left: 8px; }}
@@ -236,7 +253,7 @@ class Theme(QObject):
         assert isinstance(app, QApplication)
         self.colours = colours
         app.setPalette(_palette(colours))
-        app.setStyleSheet(_QSS.format(arrow=_arrow(dark=colours is DARK), **vars(colours)))
+        app.setStyleSheet(_QSS.format(**_arrows(dark=colours is DARK), **vars(colours)))
         self.changed.emit()
 
     def _draw(self, name: str) -> QIcon:
@@ -280,8 +297,10 @@ def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
     return font
 
 
-def _arrow(*, dark: bool) -> str:
-    return (ICONS / ("arrow-dark.svg" if dark else "arrow-light.svg")).as_posix()
+def _arrows(*, dark: bool) -> dict[str, str]:
+    look = "dark" if dark else "light"
+    names = {"arrow": f"arrow-{look}.svg", "arrow_up": f"arrow-up-{look}.svg"}
+    return {key: (ICONS / name).as_posix() for key, name in names.items()}
 
 
 def _palette(c: Colours) -> QPalette:
