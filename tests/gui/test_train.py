@@ -115,7 +115,7 @@ def some_events(*, last: Stopped | None = None) -> list[TrainingEvent]:
 
 def test_the_empty_panel_says_what_to_do(panel: TrainPanel) -> None:
     shown = " ".join(label.text() for label in panel.findChildren(QLabel) if label.isVisible())
-    assert "Press Start training" in shown and "4 times" in shown
+    assert "Press Start training" in shown and f"{TrainingConfig().epochs} times" in shown
     panel.form.set_values({"epochs": 1, "data": "mnist"})
     shown = " ".join(label.text() for label in panel.findChildren(QLabel) if label.isVisible())
     assert "“MNIST” once" in shown
