@@ -83,7 +83,7 @@ class LiveSession:
         self._classifier: Classifier | None = None
         self._generation = 0
         self._failing = False
-        self._worker = Worker("convscope-inference", self._run)
+        self._worker = Worker("inference", self._run)
 
     def start(self) -> None:
         self._worker.start()

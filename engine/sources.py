@@ -531,7 +531,7 @@ class Capture:
         self._ending = False
         self._position = 0
         self._info: SourceInfo | None = None
-        self._worker = Worker("convscope-capture", self._run)
+        self._worker = Worker("capture", self._run)
 
     def start(self) -> None:
         self._worker.start()
