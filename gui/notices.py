@@ -1,4 +1,4 @@
-"""The one road for errors: a card over the lower left corner, in plain words, with what to do next.
+"""The one road for errors: a card near the bottom of the window, in plain words, with what to do next.
 
 Nothing waits for an answer. The same message again counts up on the card it already has; what a programmer wants to
 know is folded under it.
@@ -27,6 +27,7 @@ from gui.theme import set_role, theme
 
 MOST = 3  # cards shown at once; an older one makes room
 WIDTH = 460
+BOTTOM = 84  # free below the cards: the status bar and the last row of controls above it
 
 
 class Notice(QFrame):
@@ -120,7 +121,6 @@ class Notices(QWidget):
         self._window = window
         self.setObjectName("notices")
         self.cards: list[Notice] = []
-        self._bottom = 36
         self._layout = QVBoxLayout(self)
         self._layout.setContentsMargins(0, 0, 0, 0)
         self._layout.setSpacing(8)
@@ -189,7 +189,7 @@ class Notices(QWidget):
         )
         height += self._layout.spacing() * (len(self.cards) - 1)
         left = max(16, (window.width() - WIDTH) // 2)  # between the form's and the list's buttons
-        self.setGeometry(left, max(0, window.height() - height - self._bottom), WIDTH, height)
+        self.setGeometry(left, max(0, window.height() - height - BOTTOM), WIDTH, height)
         self.show()
         self.raise_()
 

@@ -398,7 +398,8 @@ class MainWindow(QMainWindow):
             self.canvas.set_labels(labels_of(result))
         else:
             self.live.set_result(result)
-        self._count(result)
+        if self.mode in ("draw", "live"):  # elsewhere nothing is read but what was on the stage before
+            self._count(result)
 
     def _count(self, result: Result) -> None:
         now = self.bridge.now()
@@ -902,7 +903,7 @@ def labels_of(result: Result) -> tuple[Label, ...]:
     return tuple(
         Label(
             QRectF(region.box[0], region.box[1], region.box[2] - region.box[0], region.box[3] - region.box[1]),
-            "no digit" if region.classification.rejected else region.classification.label,
+            "not a digit" if region.classification.rejected else region.classification.label,
             not region.classification.rejected,
         )
         for region in result.regions

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PySide6.QtCore import QMimeData, QPoint, QPointF, Qt, QUrl
 from PySide6.QtGui import QImage, QPainter, QPen
-from PySide6.QtWidgets import QLabel, QMessageBox, QToolButton, QWidget
+from PySide6.QtWidgets import QAbstractButton, QComboBox, QLabel, QMessageBox, QToolButton, QWidget
 
 from engine import EngineError, Started, Step, Stopped, TrainingConfig, new_run
 from engine.training.events import to_json
@@ -121,6 +121,7 @@ def test_a_picture_is_answered_like_the_strokes_it_shows(window: MainWindow, qtb
     window.canvas.insert_image(house)
     qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
     assert window.answer.input.image() is not None, "it was looked at"
+    assert [label.text for label in window.canvas._labels] == ["not a digit"]
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])
@@ -254,6 +255,18 @@ def test_an_error_is_said_once_and_counted(window: MainWindow, qtbot) -> None:
     assert card.details_button is None
     card.close_button.click()
     assert not window.notices.cards and not window.notices.isVisible()
+
+
+@pytest.mark.parametrize("mode", [mode.name for mode in MODES])
+def test_an_error_covers_nothing_that_one_could_press(window: MainWindow, qtbot, mode: str) -> None:
+    window.set_mode(mode)
+    window.bridge.report(EngineError("The file is broken.", "Choose another one."))
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1)
+    covered = window.notices.geometry()
+    for widget in (*window.findChildren(QAbstractButton), *window.findChildren(QComboBox)):
+        if widget.isVisible() and not window.notices.isAncestorOf(widget):
+            seen = widget.visibleRegion().boundingRect().translated(widget.mapTo(window, QPoint(0, 0)))
+            assert not seen.intersects(covered), widget.accessibleName() or widget
 
 
 def test_a_bug_is_said_in_plain_words_with_the_traceback_folded_under_it(window: MainWindow, qtbot) -> None:
