@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 
 import numpy as np
@@ -362,3 +363,10 @@ def test_files_are_asked_for_in_the_folder_of_the_last_answer(window: MainWindow
     assert ask_for_picture_or_video(window, window.settings) == tmp_path / "drawing"
     assert ask_where_to_save(window, window.settings, title="Save", name="shot.png") is None
     assert asked[1:] == [str(tmp_path), str(tmp_path / "shot.png")]
+
+
+def test_threads_carry_the_name_of_the_program_once(window: MainWindow, qtbot) -> None:
+    window.moving_action.trigger()
+    qtbot.waitUntil(lambda: window.live.playing, timeout=20_000)
+    names = {thread.name for thread in threading.enumerate()}
+    assert {"convscope-inference", "convscope-capture"} <= names
