@@ -62,7 +62,7 @@ def main() -> None:
     drawing: list[float] = []
     for number in range(ROUNDS):
         run = new_run(config, name=f"alone-{number}")
-        run.start()
+        run.start()  # as the window starts it: considerate of others, of whom there are none here
         while not trained(run, 40, SECONDS):
             time.sleep(0.5)
             run.poll()
