@@ -9,14 +9,11 @@ that without it, in pairs; its limit is 1.3.
 from __future__ import annotations
 
 import dataclasses
-import os
-import sys
-import tempfile
 import time
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import application, report
 
 REFRESHES = 200
 LIMIT_PER_SECOND = 60
@@ -24,16 +21,11 @@ LIMIT_COST = 1.3
 
 
 def main() -> None:
-    os.environ["CONVSCOPE_HOME"] = tempfile.mkdtemp()
-    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    from PySide6.QtWidgets import QApplication
-
+    app = application()
     from engine import Frame, ModelCard, ModelState, Preprocess, Result, model_card
     from engine.vision.classify import Classifier
     from gui.panels.inside import InsidePanel
 
-    app = QApplication.instance() or QApplication(sys.argv)
     resnet = ModelCard(
         name="resnet50",
         title="ResNet-50",

@@ -8,16 +8,13 @@ be called every millisecond; how much later it is called is how long the event l
 
 from __future__ import annotations
 
-import os
 import statistics
-import sys
-import tempfile
 import time
 from collections.abc import Callable
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import application, mouse, report
 
 ROUNDS = 3
 SECONDS = 12.0  # of training watched in each half of a round
@@ -27,19 +24,14 @@ LIMIT_SPEED = 0.9
 
 
 def main() -> None:
-    os.environ["CONVSCOPE_HOME"] = tempfile.mkdtemp()
-    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    from PySide6.QtCore import QEvent, QEventLoop, QPointF, Qt, QTimer
-    from PySide6.QtGui import QMouseEvent
-    from PySide6.QtWidgets import QApplication, QWidget
+    application()
+    from PySide6.QtCore import QEvent, QEventLoop, Qt, QTimer
 
     from engine import Run, TrainingConfig, new_run
+    from gui.canvas import Canvas
     from gui.panels.train import TrainPanel
     from gui.window import MainWindow
 
-    app = QApplication.instance() or QApplication(sys.argv)
-    assert isinstance(app, QApplication)
     config = TrainingConfig(data="synthetic-digits", epochs=1000, schedule="constant")
 
     def speed(run: Run, since: int) -> float:
@@ -110,30 +102,24 @@ def main() -> None:
 
         window.set_mode("draw")
 
-        def mouse(kind: QEvent.Type, x: float, y: float, canvas: QWidget = window.canvas) -> None:
-            button = Qt.MouseButton.LeftButton
-            at = QPointF(x * canvas.width(), y * canvas.height())
-            event = QMouseEvent(kind, at, canvas.mapToGlobal(at), button, button, Qt.KeyboardModifier.NoModifier)
-            QApplication.sendEvent(canvas, event)
-
         begun = time.perf_counter()
         moves = 0
 
-        def move() -> None:
+        def move(canvas: Canvas = window.canvas) -> None:
             nonlocal moves
             angle = moves * 0.05
             x, y = 0.5 + 0.15 * np.cos(angle), 0.5 + 0.3 * np.sin(angle)
             if moves % 120 == 0:
-                mouse(QEvent.Type.MouseButtonPress, x, y)
-            mouse(QEvent.Type.MouseMove, x, y)
+                mouse(canvas, QEvent.Type.MouseButtonPress, x, y)
+            mouse(canvas, QEvent.Type.MouseMove, x, y)
             moves += 1
             if moves % 120 == 0:
-                mouse(QEvent.Type.MouseButtonRelease, x, y)
-                window.canvas.clear()  # noqa: B023
+                mouse(canvas, QEvent.Type.MouseButtonRelease, x, y)
+                canvas.clear()
 
         hand = QTimer()
         hand.setTimerType(Qt.TimerType.PreciseTimer)
-        hand.timeout.connect(move)
+        hand.timeout.connect(lambda move=move: move())
         hand.start(8)
         until(lambda begun=begun: time.perf_counter() - begun > DRAWING_SECONDS, drawing)  # type: ignore[misc]
         hand.stop()

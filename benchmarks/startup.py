@@ -14,7 +14,7 @@ import sys
 import tempfile
 import time
 
-from benchmarks import ROOT, report
+from benchmarks import ROOT, mouse, on_screen, report
 
 RUNS = 7
 
@@ -38,8 +38,7 @@ print(time.time() - psutil.Process().create_time(), flush=True)
 def probe() -> None:
     """Runs inside the measured process: `main()` with a hand at its mouse."""
     import psutil
-    from PySide6.QtCore import QEvent, QPointF, Qt, QTimer
-    from PySide6.QtGui import QMouseEvent
+    from PySide6.QtCore import QEvent, QTimer
     from PySide6.QtWidgets import QApplication
 
     born = psutil.Process().create_time()
@@ -51,20 +50,14 @@ def probe() -> None:
         window = next(w for w in QApplication.topLevelWidgets() if isinstance(w, MainWindow))
         canvas = window.canvas
 
-        def mouse(kind: QEvent.Type, x: float, y: float) -> None:
-            button = Qt.MouseButton.LeftButton
-            at = QPointF(x * canvas.width(), y * canvas.height())
-            event = QMouseEvent(kind, at, canvas.mapToGlobal(at), button, button, Qt.KeyboardModifier.NoModifier)
-            QApplication.sendEvent(canvas, event)
-
         def draw() -> None:
             if not window.windowHandle() or not window.windowHandle().isExposed():
                 QTimer.singleShot(0, draw)
                 return
-            mouse(QEvent.Type.MouseButtonPress, 0.5, 0.25)
+            mouse(canvas, QEvent.Type.MouseButtonPress, 0.5, 0.25)
             for step in range(11):
-                mouse(QEvent.Type.MouseMove, 0.5, 0.25 + step * 0.05)
-            mouse(QEvent.Type.MouseButtonRelease, 0.5, 0.75)
+                mouse(canvas, QEvent.Type.MouseMove, 0.5, 0.25 + step * 0.05)
+            mouse(canvas, QEvent.Type.MouseButtonRelease, 0.5, 0.75)
             canvas.repaint()
             print(time.time() - born, flush=True)
 
@@ -85,7 +78,7 @@ def probe() -> None:
 
 def times(command: list[str], home: str) -> list[float]:
     environment = {**os.environ, "CONVSCOPE_HOME": home}
-    if not environment.get("DISPLAY") and not environment.get("WAYLAND_DISPLAY"):
+    if not on_screen():
         environment["QT_QPA_PLATFORM"] = "offscreen"
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=120)
     if done.returncode:

@@ -9,15 +9,12 @@ road without a window: the same drawings through `Classifier.predict` alone.
 from __future__ import annotations
 
 import itertools
-import os
-import sys
-import tempfile
 import time
 from typing import Any
 
 import numpy as np
 
-from benchmarks import report
+from benchmarks import application, mouse, report
 
 LIMIT = 0.016
 DIGITS = {  # strokes in a unit square
@@ -32,32 +29,19 @@ ROUNDS = 12
 
 
 def main() -> None:
-    os.environ["CONVSCOPE_HOME"] = tempfile.mkdtemp()
-    if not os.environ.get("DISPLAY") and not os.environ.get("WAYLAND_DISPLAY"):
-        os.environ["QT_QPA_PLATFORM"] = "offscreen"
-    from PySide6.QtCore import QEvent, QPointF, Qt
-    from PySide6.QtGui import QMouseEvent
-    from PySide6.QtWidgets import QApplication
+    app = application()
+    from PySide6.QtCore import QEvent
 
     from engine import Result, model_card
     from engine.vision.classify import Classifier
     from gui.window import MainWindow
 
-    app = QApplication.instance() or QApplication(sys.argv)
-    assert isinstance(app, QApplication)
     window = MainWindow()
     window.resize(1280, 800)
     window.show()
     canvas = window.canvas
     results: list[tuple[float, Result]] = []
     window.answer.painted.connect(lambda result: results.append((time.perf_counter(), result)))
-
-    def mouse(kind: QEvent.Type, x: float, y: float) -> None:
-        button = Qt.MouseButton.LeftButton
-        at = QPointF(x * canvas.width(), y * canvas.height())
-        held = Qt.MouseButton.NoButton if kind == QEvent.Type.MouseButtonRelease else button
-        event = QMouseEvent(kind, at, canvas.mapToGlobal(at), button, held, Qt.KeyboardModifier.NoModifier)
-        QApplication.sendEvent(canvas, event)
 
     def live(seconds: float) -> None:
         end = time.perf_counter() + seconds
@@ -67,9 +51,9 @@ def main() -> None:
                 time.sleep(0.0002)  # what an idle event loop does; the other threads need the interpreter
 
     while not results:  # until the network is there and has read something
-        mouse(QEvent.Type.MouseButtonPress, 0.4, 0.3)
-        mouse(QEvent.Type.MouseMove, 0.6, 0.3)
-        mouse(QEvent.Type.MouseButtonRelease, 0.45, 0.8)
+        mouse(canvas, QEvent.Type.MouseButtonPress, 0.4, 0.3)
+        mouse(canvas, QEvent.Type.MouseMove, 0.6, 0.3)
+        mouse(canvas, QEvent.Type.MouseButtonRelease, 0.45, 0.8)
         live(0.5)
     moves: list[float] = []
     handled: list[float] = []
@@ -82,16 +66,16 @@ def main() -> None:
             left, top, side = 0.15 + 0.1 * (number % 3), 0.1, 0.5
             for stroke in strokes:
                 points = [(left + x * side * canvas.height() / canvas.width(), top + y * 0.8) for x, y in stroke]
-                mouse(QEvent.Type.MouseButtonPress, *points[0])
+                mouse(canvas, QEvent.Type.MouseButtonPress, *points[0])
                 for (x0, y0), (x1, y1) in itertools.pairwise(points):
                     for step in range(1, MOVES_PER_SEGMENT + 1):
                         share = step / MOVES_PER_SEGMENT
                         began = time.perf_counter()
-                        mouse(QEvent.Type.MouseMove, x0 + (x1 - x0) * share, y0 + (y1 - y0) * share)
+                        mouse(canvas, QEvent.Type.MouseMove, x0 + (x1 - x0) * share, y0 + (y1 - y0) * share)
                         moves.append(began)
                         handled.append(time.perf_counter() - began)
                         live(max(0.0, 0.008 - (time.perf_counter() - began)))
-                mouse(QEvent.Type.MouseButtonRelease, *points[-1])
+                mouse(canvas, QEvent.Type.MouseButtonRelease, *points[-1])
             live(0.15)
             paint_of += results
     latencies: list[float] = []
