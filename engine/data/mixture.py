@@ -35,10 +35,10 @@ _MEAN, _STD = (0.1307,), (0.3081,)
 class Sizes:
     """How many pictures of each kind go into the mix."""
 
-    trajectories: int = 30_000
-    shapes: int = 18_000
-    drawn: int = 14_000
-    others: int = 32_000
+    trajectories: int = 24_000
+    shapes: int = 10_000
+    drawn: int = 12_000
+    others: int = 26_000
     validation: int = 3_000
 
 

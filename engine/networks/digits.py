@@ -43,29 +43,30 @@ def small(*, classes: int, channels: int = 1, image_size: int = 28, dropout: flo
 
 @register(
     "digits",
-    title="Digits: four convolutions, reads almost everything",
-    help="Four convolutions and two fully connected layers; the bundled digit network has this shape.",
+    title="Digits: six convolutions, reads almost everything",
+    help="Six convolutions in three blocks and two fully connected layers; the bundled digit network has this shape.",
 )
 def digits(*, classes: int, channels: int = 1, image_size: int = 28, dropout: float = 0.0, **_: Any) -> nn.Module:
-    """A network of about 394,000 parameters for 28 x 28 and a dozen classes.
+    """A network of about 252,000 parameters for 28 x 28 and a dozen classes.
 
-    The first convolutions are not padded: the outermost pixels of a centred digit are empty, and what is not computed
-    takes no time.
+    The first two convolutions are not padded: the outermost pixels of a centred digit are empty, and what is not
+    computed takes no time.
     """
     layers: OrderedDict[str, nn.Module] = OrderedDict()
     maps, side = channels, image_size
-    for number, (wide, kernel, padding) in enumerate(((32, 5, 0), (64, 3, 0), (64, 3, 0), (128, 3, 1)), start=1):
+    shapes = ((24, 5, 0), (32, 3, 0), (64, 3, 1), (64, 3, 1), (96, 3, 1), (96, 3, 1))
+    for number, (wide, kernel, padding) in enumerate(shapes, start=1):
         layers[f"conv{number}"] = nn.Conv2d(maps, wide, kernel, padding=padding, bias=False)
         layers[f"norm{number}"] = nn.BatchNorm2d(wide)
         layers[f"relu{number}"] = nn.ReLU()
         maps, side = wide, side - kernel + 1 + 2 * padding
-        if number in (1, 3):
-            layers[f"pool{1 if number == 1 else 2}"] = nn.MaxPool2d(2)
+        if number % 2 == 0:
+            layers[f"pool{number // 2}"] = nn.MaxPool2d(2)
             side //= 2
     layers["flatten"] = nn.Flatten()
     layers["dropout1"] = nn.Dropout(dropout)
     layers["fc1"] = nn.Linear(maps * side * side, 128)
-    layers["relu5"] = nn.ReLU()
+    layers["relu7"] = nn.ReLU()
     layers["dropout2"] = nn.Dropout(dropout)
     layers["fc2"] = nn.Linear(128, classes)
     return nn.Sequential(layers)

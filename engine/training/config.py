@@ -103,7 +103,7 @@ class TrainingConfig:
         "Network",
         "The architecture to train.",
         "Network",
-        choices=(("small", "Small: 2 blocks, fast"), ("digits", "Digits: 3 blocks, accurate")),
+        choices=(("small", "Small: two convolutions, fast"), ("digits", "Digits: six convolutions, accurate")),
     )
     start_from: str = _field(
         "",
