@@ -79,7 +79,7 @@ from gui.verdict import (
     what_happens,
 )
 
-WATCHING = 100  # milliseconds between two looks at a run that is training, while one can see it
+WATCHING = 250  # milliseconds between two looks at a run that is training, while one can see it
 WAITING = 500  # the same while nobody looks, or nothing trains
 LOOK_AROUND = 3.0  # seconds between two looks for runs that somebody else has started
 
