@@ -76,6 +76,7 @@ def bundle(run: Path, data: Path) -> None:
         licence="MIT",
         origin="bundled",
         metrics={},
+        reject_above=0.3,  # refusing is cheap: hardly any digit comes near it, and shapes that half look like one do
         temperature=1.0,
     )
     card = dataclasses.replace(card, temperature=fit_temperature(card, data, config.seed))

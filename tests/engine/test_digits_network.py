@@ -162,7 +162,9 @@ def test_mnist_and_fashion_through_predict(reader: Classifier, shared_data: Path
         reading(ask(reader, image)) == str(int(label))
         for image, label in zip(digits.images[::10, 0].numpy(), digits.labels[::10], strict=True)
     ]
-    assert np.mean(right) >= 0.994
+    claimed = reader.card.metrics["MNIST test accuracy"]
+    spread = np.sqrt(claimed * (1 - claimed) / len(right))
+    assert abs(np.mean(right) - claimed) <= 3 * spread
     refused = [reading(ask(reader, image)) == "" for image in clothes.images[::10, 0].numpy()]
     assert np.mean(refused) >= 0.95
 
