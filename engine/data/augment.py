@@ -198,6 +198,11 @@ def _gentle(images: Tensor, generator: Generator) -> Tensor:
     return warp(images, generator, degrees=7, scale=0.07, shear=0.1, shift=0.04, bend=0.012)
 
 
+def _handwriting(images: Tensor, generator: Generator) -> Tensor:
+    images = pen_width(images, generator, strength=0.6, share=0.35)
+    return warp(images, generator, degrees=13, scale=0.14, shear=0.15, shift=0.07, bend=0.016)
+
+
 def _picture(images: Tensor, generator: Generator) -> Tensor:
     return colour(crop(flip(images, generator), generator), generator)
 
@@ -205,6 +210,11 @@ def _picture(images: Tensor, generator: Generator) -> Tensor:
 AUGMENTATIONS: dict[str, Augmentation] = {
     "none": Augmentation("None", "The pictures as they are.", lambda images, generator: images),
     "light": Augmentation("Light", "Small shifts, turns, zooms and slants.", _light),
+    "handwriting": Augmentation(
+        "Handwriting",
+        "What another hand would do: turns, slants, bends and pen widths, none of them strong.",
+        _handwriting,
+    ),
     "strong": Augmentation(
         "Strong",
         "Warps, pen widths, contrast, blur, grain and small holes, for digits; calmer over the last quarter of a run.",

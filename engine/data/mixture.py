@@ -33,8 +33,14 @@ _MEAN, _STD = (0.1307,), (0.3081,)
 
 @dataclass(frozen=True)
 class Sizes:
-    """How many pictures of each kind go into the mix."""
+    """How many pictures of each kind go into the mix.
 
+    Attributes:
+        mnist: how often an epoch shows each picture of MNIST; once would leave it less than half of the mix, and the
+            network a little worse at it than one that sees nothing else.
+    """
+
+    mnist: int = 2
     trajectories: int = 24_000
     shapes: int = 10_000
     drawn: int = 12_000
@@ -177,7 +183,7 @@ def load_mixture(
     files = [digit for digit in drawn if not digit.is_held_out and digit.source != "pendigits"]
     train = join(
         [
-            train_mnist,
+            *[train_mnist] * sizes.mnist,
             blocks("Drawing pen strokes", (0.05, 0.3), sizes.trajectories, trajectories(pen)),
             blocks("Drawing digits", (0.3, 0.5), sizes.shapes, lambda count: draw_digits(count, rng)),
             _redrawn(files, sizes.drawn, rng),

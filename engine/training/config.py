@@ -94,6 +94,7 @@ class TrainingConfig:
         choices=(
             ("none", "None"),
             ("light", "Light: small shifts, turns and zooms"),
+            ("handwriting", "Handwriting: gentle turns, bends, pen widths"),
             ("strong", "Strong: warps, pen widths, noise"),
             ("picture", "Pictures: flip, crop, colour"),
         ),

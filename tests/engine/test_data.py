@@ -485,6 +485,6 @@ def test_a_warp_by_nothing_changes_nothing() -> None:
 
 def test_digits_stay_inside_the_picture() -> None:
     images = pictures(1)
-    for name in ("light", "strong"):
+    for name in ("light", "handwriting", "strong"):
         changed = AUGMENTATIONS[name](images, torch.Generator().manual_seed(0))
         assert float(changed.sum() / images.sum()) == pytest.approx(1, abs=0.25)
