@@ -17,6 +17,7 @@ Image: TypeAlias = NDArray[np.uint8]
 Floats: TypeAlias = NDArray[np.float32]
 Box: TypeAlias = tuple[float, float, float, float]  # x0, y0, x1, y1 in pixels of the frame, x1 and y1 exclusive
 Task: TypeAlias = Literal["classification", "detection", "faces"]
+BoxLayout: TypeAlias = Literal["", "distances", "corners", "centres"]
 
 NOT_A_DIGIT = "not a digit"
 
@@ -157,6 +158,8 @@ class Timings:
 class Result:
     """What a vision task says of one frame; what a task does not give is None or empty.
 
+    A detector gives `detections` (all that it found, from the lowest useful score on: whoever shows them chooses) and
+    `network_input`, the very square that it saw, (S, S, 3) uint8.
     For a classifier `classification` is the whole frame's (of the first region, where there are several) and
     `regions` holds every part that was read, from left to right; `text` is the number that they spell.
     """
@@ -168,6 +171,7 @@ class Result:
     regions: tuple[Region, ...] = ()
     text: str = ""
     detections: Detections | None = None
+    network_input: Image | None = None
     faces: tuple[FaceMatch, ...] | None = None
     activations: Activations | None = None
     timings: Timings = field(default_factory=Timings)
@@ -190,7 +194,7 @@ class Preprocess:
 
     Attributes:
         kind: "drawing": ink is found and becomes white on black; "picture": the short side is resized and the
-            centre cropped.
+            centre cropped; "letterbox": the whole picture in the middle of the square, the rest of it grey.
         digits: for "drawing": each digit is a region of its own, scaled and centred as MNIST was made; otherwise
             all ink is one thing whose longer side fills the square (as Fashion-MNIST was made).
         size: side of the square input in pixels.
@@ -199,7 +203,7 @@ class Preprocess:
         resize: for "picture", the short side before the crop; 0 means `size`.
     """
 
-    kind: Literal["drawing", "picture"]
+    kind: Literal["drawing", "picture", "letterbox"]
     size: int
     channels: int
     mean: tuple[float, ...]
@@ -241,6 +245,13 @@ class ModelCard:
         layers: filled when the card is written or the network first built.
         weights: the safetensors file; None: the network is built with random weights.
         sha256: of the weights file; "" if unknown (a run of one's own).
+        boxes: how a detector's output (N, A, 4 + classes) names the place of each of its A candidates, all in pixels
+            of the network's input; the classes' columns hold probabilities. "distances": left, top, right and bottom
+            of the cell's centre, in cells, for the grids of `strides` one after the other, each row by row; "corners":
+            x0, y0, x1, y1; "centres": x, y of the middle, width, height.
+        strides: for "distances", the side of a cell of each grid in pixels.
+        offered: the classes that are shown unless others are asked for: those that it does well; empty: all.
+        min_score: what is less probable is not shown unless asked for.
         metrics: what was measured, by name, such as {"MNIST test accuracy": 0.9972}.
         origin: "bundled", "trained", "downloaded" or "random".
     """
@@ -255,6 +266,10 @@ class ModelCard:
     reject: str = ""
     reject_above: float = 0.5
     temperature: float = 1.0
+    boxes: BoxLayout = ""
+    strides: tuple[int, ...] = ()
+    offered: tuple[str, ...] = ()
+    min_score: float = 0.25
     layers: tuple[Layer, ...] = ()
     weights: Path | None = None
     sha256: str = ""

@@ -24,7 +24,7 @@ import numpy as np
 
 from engine import runtime, store
 from engine.errors import Cancelled, EngineError
-from engine.types import Floats, Layer, ModelCard, Preprocess, Task
+from engine.types import BoxLayout, Floats, Layer, ModelCard, Preprocess, Task
 
 if TYPE_CHECKING:
     from torch import nn
@@ -121,6 +121,8 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
         **{
             **values,
             "classes": tuple(values["classes"]),
+            "strides": tuple(values.get("strides", ())),
+            "offered": tuple(values.get("offered", ())),
             "preprocess": Preprocess(**{**kind, "mean": tuple(kind["mean"]), "std": tuple(kind["std"])}),
             "layers": tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in layers),
             "weights": folder / weights if weights else None,
@@ -190,6 +192,10 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "reject": _text,
     "reject_above": _positive,
     "temperature": _positive,
+    "boxes": lambda value: value in get_args(BoxLayout),
+    "strides": _list_of(lambda value: _count(value, 1, 1024)),
+    "offered": _list_of(_text),
+    "min_score": _number,
     "layers": _list_of(lambda value: isinstance(value, dict)),
     "weights": lambda value: value is None or _text(value),
     "sha256": _text,
@@ -201,7 +207,7 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "origin": lambda value: value in ("bundled", "trained", "downloaded", "random"),
 }
 _PREPROCESS: dict[str, Callable[[Any], bool]] = {
-    "kind": lambda value: value in ("drawing", "picture"),
+    "kind": lambda value: value in ("drawing", "picture", "letterbox"),
     "size": lambda value: _count(value, 1, 4096),
     "channels": lambda value: _count(value) and value in (1, 3),
     "mean": _list_of(_number),
