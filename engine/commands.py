@@ -19,15 +19,11 @@ from typing import TYPE_CHECKING, Any, NoReturn
 from engine.errors import Cancelled, EngineError
 
 if TYPE_CHECKING:
-    import numpy as np
-    from numpy.typing import NDArray
-
     from engine.data import Split
     from engine.types import Classification, Frame, Image, ModelCard, Result
     from engine.vision.classify import Classifier
 
 _BATCH = 256  # pictures that are evaluated at a time
-_BINS = 15  # of confidence, for the calibration error (Guo et al. 2017)
 
 
 def run(arguments: list[str], *, demo: Callable[[Path], int] | None = None) -> int:
@@ -330,6 +326,8 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
     """
     import numpy as np
 
+    from engine.measure import calibration_error
+
     classes = classifier.card.classes
     reject = classes.index(classifier.card.reject) if classifier.card.reject else -1
     confusion = np.zeros((len(classes), len(classes)), np.int64)
@@ -368,21 +366,6 @@ def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> d
         "ece": calibration_error(np.array(confidences), np.array(hits)),
         "rejected": rejected / count,
     }
-
-
-def calibration_error(confidences: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:
-    """Expected calibration error (Guo et al. 2017, equation 3) over 15 equally wide bins.
-
-    Args:
-        confidences: (N,) probability of each answer, 0..1.
-        hits: (N,) whether that answer was right.
-    """
-    import numpy as np
-
-    bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
-    counts = np.bincount(bins, minlength=_BINS)
-    gaps = np.bincount(bins, confidences, _BINS) - np.bincount(bins, hits.astype(float), _BINS)
-    return float(np.abs(gaps).sum() / max(1, counts.sum()))
 
 
 def _batches(pictures: Iterator[tuple[Image, int]]) -> Iterator[tuple[list[Image], list[int]]]:

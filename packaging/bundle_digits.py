@@ -23,9 +23,9 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import images, zoo  # noqa: E402
-from engine.commands import calibration_error  # noqa: E402
 from engine.data import cut, read_idx_pair  # noqa: E402
 from engine.data.mixture import Drawn, Sizes, read_drawn  # noqa: E402
+from engine.measure import calibration_error  # noqa: E402
 from engine.training.config import TrainingConfig  # noqa: E402
 from engine.types import Frame, ModelCard  # noqa: E402
 from engine.vision.classify import Classifier  # noqa: E402

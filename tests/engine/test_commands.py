@@ -313,12 +313,6 @@ def test_evaluate_folders_agrees_with_predict(home: Path, tmp_path: Path, capsys
     assert answer["rejected"] == 0
 
 
-def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
-    confidences = np.array([0.9] * 10 + [0.6] * 10)
-    hits = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
-    assert commands.calibration_error(confidences, hits) == pytest.approx(0.5 * 0.0 + 0.5 * 0.3)
-
-
 def test_evaluate_says_which_classes_the_model_has(
     home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -1,0 +1,148 @@
+"""How good a network is, in figures: average precision of boxes, calibration of probabilities.
+
+Answers and truth enter as arrays, figures leave; where the pictures come from and which network answered is not known
+here, so that the training loop, the command line and a script all measure with the same code.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import io
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from engine.types import Detections, Floats
+
+_MOST_OF_A_CLASS = 100  # detections of one class in one picture that count (COCO's rule)
+_BINS = 15  # of confidence, for the calibration error (Guo et al. 2017)
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """The boxes that are really in one picture.
+
+    Attributes:
+        xyxy: (N, 4) float32, pixels of the picture.
+        class_id: (N,) int64.
+        crowd: (N,) bool: the box holds many of its class, so what is found in it is neither right nor wrong.
+        known: the classes of which every one in this picture has a box; None: all of them. Of any other class nothing
+            can be told here, and what was found or not found of it does not count.
+    """
+
+    xyxy: Floats
+    class_id: NDArray[np.int64]
+    crowd: NDArray[np.bool_]
+    known: frozenset[int] | None = None
+
+    def __post_init__(self) -> None:
+        n = len(self.class_id)
+        if self.xyxy.shape != (n, 4) or self.class_id.shape != (n,) or self.crowd.shape != (n,):
+            raise ValueError("the arrays of Truth differ in length")
+
+
+@dataclass(frozen=True)
+class Precision:
+    """Average precision of boxes, each figure in 0..1 (Lin et al. 2014; cocodataset.org/#detection-eval).
+
+    Attributes:
+        map: mean of the AP over IoU 0.50, 0.55, … 0.95 and over all classes of which there are true boxes; 0 if there
+            are none at all.
+        map50: the same at IoU 0.50 alone.
+        ap, ap50: of each class by name; None where there is no true box of it.
+        boxes: how many true boxes of each class were counted (those of crowds are not).
+        count: pictures.
+    """
+
+    map: float
+    map50: float
+    ap: dict[str, float | None]
+    ap50: dict[str, float | None]
+    boxes: dict[str, int]
+    count: int
+
+
+def average_precision(found: Iterable[Detections], truth: Sequence[Truth], *, labels: Sequence[str]) -> Precision:
+    """COCO's average precision, by COCO's own code (pycocotools), of boxes of all sizes.
+
+    Args:
+        found: what was found in each picture; `class_id` counts in `labels`. Scores as low as they come: the precision
+            at high recall is made of them.
+        truth: what is there, in the same order of pictures.
+        labels: names of the classes. A class with no true box enters neither mean.
+
+    Raises:
+        ValueError: the two differ in length, or a class is none of `labels`.
+    """
+    from pycocotools.coco import COCO
+    from pycocotools.cocoeval import COCOeval
+
+    true_boxes: list[dict[str, Any]] = []
+    found_boxes: list[dict[str, Any]] = []
+    for number, (detections, real) in enumerate(zip(found, truth, strict=True)):
+        for xyxy, class_id, crowd in zip(real.xyxy, real.class_id, real.crowd, strict=True):
+            if real.known is None or int(class_id) in real.known:
+                box = _annotation(len(true_boxes), number, xyxy, int(class_id), len(labels))
+                true_boxes.append({**box, "iscrowd": int(crowd)})
+        for xyxy, class_id, score in zip(detections.xyxy, detections.class_id, detections.confidence, strict=True):
+            if real.known is None or int(class_id) in real.known:
+                box = _annotation(len(found_boxes), number, xyxy, int(class_id), len(labels))
+                found_boxes.append({**box, "iscrowd": 0, "score": float(score)})
+    names = [{"id": number, "name": label} for number, label in enumerate(labels)]
+    pictures = [{"id": number} for number in range(len(truth))]
+    with contextlib.redirect_stdout(io.StringIO()):  # it prints its progress, and there is no asking it not to
+        sides = []
+        for boxes in (true_boxes, found_boxes):
+            side = COCO()
+            side.dataset = {"images": pictures, "categories": names, "annotations": boxes}
+            side.createIndex()
+            sides.append(side)
+        measuring = COCOeval(*sides, iouType="bbox")
+        measuring.params.areaRng, measuring.params.areaRngLbl = [[0, 1e10]], ["all"]
+        measuring.params.maxDets = [_MOST_OF_A_CLASS]
+        counts = dict.fromkeys(labels, 0)
+        for box in true_boxes:
+            counts[labels[box["category_id"]]] += not box["iscrowd"]
+        if not true_boxes:
+            return Precision(0.0, 0.0, dict.fromkeys(labels), dict.fromkeys(labels), counts, len(truth))
+        measuring.evaluate()
+        measuring.accumulate()
+    precision = measuring.eval["precision"][:, :, :, 0, 0]  # IoU, recall, class; -1 where there is no true box
+    ap = {label: _mean(precision[:, :, number]) for number, label in enumerate(labels)}
+    ap50 = {label: _mean(precision[0, :, number]) for number, label in enumerate(labels)}
+    return Precision(_mean(precision) or 0.0, _mean(precision[0]) or 0.0, ap, ap50, counts, len(truth))
+
+
+def _annotation(number: int, picture: int, xyxy: Floats, class_id: int, classes: int) -> dict[str, Any]:
+    if not 0 <= class_id < classes:
+        raise ValueError(f"class {class_id} is none of {classes}")
+    x0, y0, x1, y1 = (float(value) for value in xyxy)
+    # Numbers from 1 on: COCO's code takes a match with number 0 for no match.
+    return {
+        "id": number + 1,
+        "image_id": picture,
+        "category_id": class_id,
+        "bbox": [x0, y0, x1 - x0, y1 - y0],
+        "area": (x1 - x0) * (y1 - y0),
+    }
+
+
+def _mean(precision: NDArray[np.float64]) -> float | None:
+    there = precision[precision > -1]
+    return float(there.mean()) if there.size else None
+
+
+def calibration_error(confidences: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:
+    """Expected calibration error (Guo et al. 2017, equation 3) over 15 equally wide bins.
+
+    Args:
+        confidences: (N,) probability of each answer, 0..1.
+        hits: (N,) whether that answer was right.
+    """
+    bins = np.minimum((confidences * _BINS).astype(int), _BINS - 1)
+    counts = np.bincount(bins, minlength=_BINS)
+    gaps = np.bincount(bins, confidences, _BINS) - np.bincount(bins, hits.astype(float), _BINS)
+    return float(np.abs(gaps).sum() / max(1, counts.sum()))

@@ -1,0 +1,123 @@
+"""Figures that can be worked out by hand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+
+from engine.measure import Precision, Truth, average_precision, calibration_error
+from engine.types import Detections
+
+LABELS = ("cup", "dog", "tree")
+HERE, ELSEWHERE = (10.0, 10.0, 50.0, 90.0), (200.0, 10.0, 260.0, 70.0)
+CUP, DOG, TREE = range(3)
+
+Box = tuple[float, float, float, float]
+
+
+def found(*boxes: tuple[Box, int, float]) -> Detections:
+    return Detections(
+        np.array([box for box, _, _ in boxes], np.float32).reshape(-1, 4),
+        np.array([score for _, _, score in boxes], np.float32),
+        np.array([kind for _, kind, _ in boxes], np.int64),
+        LABELS,
+    )
+
+
+def real(*boxes: tuple[Box, int], crowd: Sequence[bool] = (), known: frozenset[int] | None = None) -> Truth:
+    return Truth(
+        np.array([box for box, _ in boxes], np.float32).reshape(-1, 4),
+        np.array([kind for _, kind in boxes], np.int64),
+        np.array(crowd or [False] * len(boxes), bool),
+        known,
+    )
+
+
+def measured(*pictures: tuple[Detections, Truth]) -> Precision:
+    return average_precision([one for one, _ in pictures], [other for _, other in pictures], labels=LABELS)
+
+
+def test_all_right_is_one_and_classes_that_are_not_there_do_not_count() -> None:
+    answer = measured((found((HERE, CUP, 0.9), (ELSEWHERE, DOG, 0.2)), real((HERE, CUP), (ELSEWHERE, DOG))))
+    assert answer.map == pytest.approx(1)
+    assert answer.map50 == pytest.approx(1)
+    assert answer.ap50 == {"cup": pytest.approx(1), "dog": pytest.approx(1), "tree": None}
+    assert answer.boxes == {"cup": 1, "dog": 1, "tree": 0}
+    assert answer.count == 1
+
+
+def test_a_wrong_box_costs_only_if_it_is_surer_than_a_right_one() -> None:
+    truth = real((HERE, CUP))
+    assert measured((found((HERE, CUP, 0.9), (ELSEWHERE, CUP, 0.5)), truth)).map50 == pytest.approx(1)
+    assert measured((found((HERE, CUP, 0.5), (ELSEWHERE, CUP, 0.9)), truth)).map50 == pytest.approx(0.5)
+
+
+def test_scores_are_compared_across_pictures() -> None:
+    answer = measured((found((HERE, CUP, 0.9)), real((HERE, CUP))), (found((HERE, CUP, 0.95)), real()))
+    assert answer.map50 == pytest.approx(0.5)
+
+
+def test_a_box_of_three_quarters_counts_up_to_that_overlap() -> None:
+    thin = (10.0, 10.0, 50.0, 10 + 0.77 * 80)
+    answer = measured((found((thin, CUP, 0.9)), real((HERE, CUP))))
+    assert answer.map50 == pytest.approx(1)
+    assert answer.map == pytest.approx(0.6)  # IoU 0.50, 0.55, … 0.75 of ten
+
+
+def test_one_object_is_found_once_and_what_was_missed_costs() -> None:
+    twice = found((HERE, CUP, 0.9), (HERE, CUP, 0.8))
+    answer = measured((twice, real((HERE, CUP), (ELSEWHERE, CUP))))
+    assert answer.map50 == pytest.approx(51 / 101)  # precision 1 at the recalls 0, 0.01, … 0.5
+
+
+def test_what_is_found_in_a_crowd_is_neither_right_nor_wrong() -> None:
+    crowd = (0.0, 0.0, 300.0, 300.0)
+    answer = measured(
+        (found((HERE, CUP, 0.5), (ELSEWHERE, CUP, 0.9)), real((HERE, CUP), (crowd, CUP), crowd=(False, True)))
+    )
+    assert answer.map50 == pytest.approx(1)
+    assert answer.boxes["cup"] == 1
+
+
+def test_classes_that_a_source_does_not_label_are_not_punished_there() -> None:
+    dogs_only = real((ELSEWHERE, DOG), known=frozenset({DOG}))
+    answer = measured(
+        (found((HERE, CUP, 0.95), (ELSEWHERE, DOG, 0.9)), dogs_only), (found((HERE, CUP, 0.9)), real((HERE, CUP)))
+    )
+    assert answer.ap50 == {"cup": pytest.approx(1), "dog": pytest.approx(1), "tree": None}
+    everything = real((ELSEWHERE, DOG))
+    answer = measured(
+        (found((HERE, CUP, 0.95), (ELSEWHERE, DOG, 0.9)), everything), (found((HERE, CUP, 0.9)), real((HERE, CUP)))
+    )
+    assert answer.ap50["cup"] == pytest.approx(0.5)
+
+
+def test_a_box_of_a_class_that_its_source_labels_only_here_and_there_is_not_asked_for() -> None:
+    answer = measured((found(), real((HERE, CUP), known=frozenset())), (found((HERE, CUP, 0.9)), real((HERE, CUP))))
+    assert answer.ap50["cup"] == pytest.approx(1)
+    assert answer.boxes["cup"] == 1
+
+
+def test_nothing_found_is_zero_and_nothing_to_find_is_no_figure(capsys: pytest.CaptureFixture[str]) -> None:
+    assert measured((found(), real((HERE, CUP)))).ap50 == {"cup": 0.0, "dog": None, "tree": None}
+    nothing = measured((found((HERE, CUP, 0.9)), real()))
+    assert (nothing.map, nothing.map50) == (0, 0)
+    assert set(nothing.ap.values()) == {None}
+    assert capsys.readouterr().out == ""
+
+
+def test_what_does_not_belong_together_is_refused() -> None:
+    with pytest.raises(ValueError, match="argument"):
+        average_precision([found()], [real(), real()], labels=LABELS)
+    with pytest.raises(ValueError, match="class 3"):
+        average_precision([found((HERE, 3, 0.5))], [real()], labels=LABELS)
+    with pytest.raises(ValueError, match="length"):
+        Truth(np.zeros((2, 4), np.float32), np.zeros(1, np.int64), np.zeros(1, bool))
+
+
+def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
+    confidences = np.array([0.9] * 10 + [0.6] * 10)
+    hits = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
+    assert calibration_error(confidences, hits) == pytest.approx(0.5 * 0.0 + 0.5 * 0.3)
