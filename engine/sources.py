@@ -7,6 +7,7 @@ are its business, so that a source only needs to know how to read.
 
 from __future__ import annotations
 
+import collections
 import contextlib
 import dataclasses
 import functools
@@ -41,6 +42,8 @@ Kind: TypeAlias = Literal["camera", "video", "pictures", "screen", "moving digit
 _TRY_OTHER = "Choose another file, or try the built-in moving digits."
 _RETRY_SECONDS = 1.0  # between two attempts to open a camera that was unplugged
 _PICTURE_SECONDS = 1.0  # for which each picture of a folder is shown
+_KEPT_FRAMES, _KEPT_BYTES = 24, 128 << 20  # of a video, so that one can step back without decoding it again
+_SKIPPED = 12  # frames that are decoded for nothing rather than looking for the key frame before them
 
 
 @dataclass(frozen=True)
@@ -260,29 +263,56 @@ class _VideoSource:
         frames = int(promised) if believed else None
         live = remote and frames is None  # otherwise it is a file that lies elsewhere
         self.info = SourceInfo(title, "video", width, height, fps, frames, live)
-        self._index = 0
+        self._index = 0  # of the frame that is read next
+        self._decoded = 0  # of the frame that the decoder gives next
+        self._recent: collections.deque[tuple[int, Image]] = collections.deque(
+            maxlen=max(2, min(_KEPT_FRAMES, _KEPT_BYTES // (height * width * 3)))
+        )
 
     def read(self) -> Frame | None:
-        image, self._waiting = self._waiting, None
+        image = next((each for index, each in self._recent if index == self._index), None)
         if image is None:
-            ok, image = self._capture.read()
-            if not ok or image is None:
-                if not self.info.live:  # now the number of frames is known, whatever the header says
-                    self.info = dataclasses.replace(self.info, frames=self._index)
-                return None
-        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, time.perf_counter())
+            image = self._decode()
+        if image is None:
+            if not self.info.live:  # now the number of frames is known, whatever the header says
+                self.info = dataclasses.replace(self.info, frames=self._index)
+            return None
+        frame = Frame(image, self.info.title, self._index, time.perf_counter())
         self._index += 1
         return frame
 
+    def _decode(self) -> Image | None:
+        """The frame at `_index`; what lies between it and where the decoder stands is kept, too."""
+        begin = self._decoded
+        oldest = self._recent[0][0] if self._recent else self._decoded
+        if oldest - _SKIPPED <= self._index < oldest:  # a step back: the ones before it are wanted next
+            begin = max(0, self._index - (self._recent.maxlen or 2) + 1)
+        elif not 0 <= self._index - self._decoded <= _SKIPPED:
+            begin = self._index
+        if begin != self._decoded:
+            self._waiting = None
+            self._recent.clear()
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, begin)
+            self._decoded = begin
+        while True:
+            image, self._waiting = self._waiting, None
+            if image is None:
+                ok, image = self._capture.read()
+                if not ok or image is None:
+                    return None
+            rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            index, self._decoded = self._decoded, self._decoded + 1
+            if not self.info.live:
+                self._recent.append((index, rgb))
+            if index == self._index:
+                return rgb
+
     def seek(self, index: int) -> None:
-        if self.info.live:
-            return
-        index = max(0, index if self.info.frames is None else min(index, self.info.frames - 1))
-        self._waiting = None
-        self._capture.set(cv2.CAP_PROP_POS_FRAMES, index)
-        self._index = index
+        if not self.info.live:
+            self._index = max(0, index if self.info.frames is None else min(index, self.info.frames - 1))
 
     def close(self) -> None:
+        self._recent.clear()
         self._capture.release()
 
 
@@ -549,9 +579,9 @@ class Capture:
         """Go on; after the end of a file, from its beginning."""
         self._wish(paused=False)
 
-    def step(self) -> None:
-        """One frame on, and stay paused there."""
-        self._wish(paused=True, steps=1)
+    def step(self, by: int = 1) -> None:
+        """One frame on (`by` = 1) or back (-1; not in a live source), and stay paused there."""
+        self._wish(paused=True, steps=by)
 
     def seek(self, index: int) -> None:
         """Go to a frame of a file; it is shown even while paused."""
@@ -604,8 +634,9 @@ class Capture:
             with self._lock:
                 paused, seek = self._paused, self._seek
                 self._seek = None
-                stepping = self._steps > 0
-                self._steps = max(0, self._steps - 1)
+                steps, self._steps = self._steps, max(0, self._steps - 1)
+            if steps < 0 and seek is None and not source.info.live:
+                seek = max(0, self._position - 1 + steps)  # the next one is shown: the one before that, and back
             if phase != ("paused" if paused else "playing"):
                 phase = "paused" if paused else "playing"
                 due = time.perf_counter()
@@ -615,7 +646,7 @@ class Capture:
                     source.seek(seek)
                 self._position = seek
                 due = time.perf_counter()
-            elif paused and not stepping:
+            elif paused and steps <= 0:
                 self._wake.wait()
                 continue
             begun = time.perf_counter()
@@ -627,6 +658,7 @@ class Capture:
                 failures += 1
                 if source.info.kind != "pictures" or failures > (source.info.frames or 0):
                     raise
+                self._position += 1
                 self._tell(phase, error)
                 continue
             took = time.perf_counter() - begun
@@ -671,7 +703,7 @@ class Capture:
                 if self._seek is None and self._paused and not self._steps:
                     self._paused = False  # there is nothing to pause
                     continue
-                if self._seek is None:
+                if self._seek is None and self._steps >= 0:
                     self._seek = 0
             return
 

@@ -263,6 +263,44 @@ def test_capture_pauses_steps_and_seeks(make_video: Callable[..., Path]) -> None
     playing.stop()
 
 
+def test_capture_steps_back_also_from_the_end(make_video: Callable[..., Path]) -> None:
+    watcher = Watcher()
+    playing = capture(make_video(frames=30), watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    playing.step(-1)
+    watcher.wait(lambda: len(watcher.frames) == 31)
+    playing.step(-2)
+    watcher.wait(lambda: len(watcher.frames) == 32)
+    playing.step()
+    watcher.wait(lambda: len(watcher.frames) == 33)
+    assert [frame.index for frame in watcher.frames[30:]] == [28, 26, 27]
+    playing.seek(1)
+    watcher.wait(lambda: len(watcher.frames) == 34)
+    for count in (35, 36):
+        playing.step(-1)
+        watcher.wait(lambda count=count: len(watcher.frames) == count)
+    assert [frame.index for frame in watcher.frames[33:]] == [1, 0, 0], "before the first there is nothing"
+    assert watcher.phases[-1] == "paused"
+    playing.stop()
+
+
+def test_frames_stepped_back_to_are_those_that_were_played(
+    make_video: Callable[..., Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_KEPT_FRAMES", 4)  # so that stepping back has to decode again
+    source = open_source(str(make_video(frames=30)))
+    played = [source.read() for _ in range(30)]
+    for index in (*range(29, -1, -1), 7, 8, 2, 25, 24):
+        source.seek(index)
+        again, before = source.read(), played[index]
+        assert again is not None
+        assert before is not None
+        assert again.index == index
+        assert np.array_equal(again.image, before.image)
+    source.close()
+
+
 def test_capture_of_nothing_fails_with_the_reason(tmp_path: Path) -> None:
     watcher = Watcher()
     playing = capture(tmp_path / "none.mp4", watcher)
@@ -389,6 +427,19 @@ def test_camera_by_name_in_true_colours(fake_camera: type[FakeDevice]) -> None:
     with pytest.raises(EngineError, match="no camera called") as failure:
         open_source("camera:Ceiling")
     assert "Desk" in failure.value.hint
+
+
+def test_a_camera_cannot_be_stepped_back(fake_camera: type[FakeDevice]) -> None:
+    watcher = Watcher()
+    playing = capture("camera:Desk", watcher)
+    playing.pause()
+    playing.start()
+    watcher.wait(lambda: "paused" in watcher.phases)
+    playing.step(-1)
+    playing.step(2)
+    watcher.wait(lambda: len(watcher.frames) >= 1)
+    playing.stop()
+    assert watcher.phases == ["opening", "paused"] and watcher.frames[0].index == 0
 
 
 def test_unplugged_camera_goes_on_when_it_is_back(fake_camera: type[FakeDevice]) -> None:
