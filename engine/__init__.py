@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from engine.errors import EngineError as EngineError
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
+    from engine.recording import Recording as Recording
+    from engine.recording import RecordingState as RecordingState
     from engine.sources import Camera as Camera
     from engine.sources import Capture as Capture
     from engine.sources import CaptureState as CaptureState
@@ -57,6 +59,7 @@ _HOMES = {
     "engine.concurrency": "Latest Worker on_thread_failure",
     "engine.errors": "Cancelled EngineError",
     "engine.live": "LiveSession ModelState",
+    "engine.recording": "Recording RecordingState",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.store": "data_folder replace_file",
     "engine.training.config": "Field TrainingConfig",
