@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 from dataclasses import dataclass
+from functools import lru_cache
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -62,6 +63,11 @@ def read_picture(path: Path) -> Image:
         raise EngineError(
             f"The picture {path} cannot be read: {error.strerror or error}.", "Check the path."
         ) from error
+    return decode_picture(data, str(path))
+
+
+def decode_picture(data: bytes, name: str) -> Image:
+    """The bytes of a picture file as `read_picture` gives it; `name` is what an error calls it."""
     whole = not data.startswith(b"\x89PNG") or b"IEND" in data[-4096:]
     image: Any = None
     if data and whole:
@@ -71,7 +77,7 @@ def read_picture(path: Path) -> Image:
             image = cv2.imdecode(np.frombuffer(data, np.uint8), cv2.IMREAD_LOAD_GDAL)
     if image is None or not image.size:
         what = "is empty" if not data else "breaks off in the middle" if not whole else "is damaged or no picture"
-        raise EngineError(f"The picture {path} {what}.", "Save or download it again, or choose another one.")
+        raise EngineError(f"The picture {name} {what}.", "Save or download it again, or choose another one.")
     image = _eight_bits(image)
     if image.ndim == 3 and image.shape[2] in (3, 4):
         image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB if image.shape[2] == 3 else cv2.COLOR_BGRA2RGBA)
@@ -116,8 +122,8 @@ def to_grey(image: Image) -> Image:
     """Any picture as ``(H, W)`` grey levels; a transparent one is laid over paper as in `to_rgb`."""
     if image.ndim == 2:
         return image
-    if image.ndim == 3 and image.shape[2] == 1:
-        return image[:, :, 0]
+    if image.ndim == 3 and (image.shape[2] == 1 or (image.shape[2] == 3 and image.strides[2] == 0)):
+        return image[:, :, 0]  # one plane, or the same plane seen as red, green and blue
     return _uint8(cv2.cvtColor(to_rgb(image), cv2.COLOR_RGB2GRAY))
 
 
@@ -163,10 +169,41 @@ def to_ink(image: Image) -> Image:
     # Where the paper is all of one value (the canvas, a scan made black and white) nothing is cut off.
     near = counts[max(0, level - 10) : level + 11].sum()
     restless = near - counts[level] > 0.1 * near
-    end = low if dark_ink else high
-    start = level + (-1 if dark_ink else 1) * (min(12.0, 0.15 * abs(end - level)) if restless else 0.0)
-    table = np.clip((np.arange(256) - start) / (end - start) * 255, 0, 255)
-    return _uint8(cv2.LUT(grey, np.rint(table).astype(np.uint8)))
+    return _uint8(cv2.LUT(grey, _stretching(level, low if dark_ink else high, restless=restless)))
+
+
+@lru_cache(maxsize=64)
+def _stretching(level: float, end: float, *, restless: bool) -> Image:
+    """The strength of ink for each grey level, ``(256,)``: none at that of the paper, full at ``end``."""
+    away = min(12.0, 0.15 * abs(end - level)) if restless else 0.0
+    start = level + (away if end > level else -away)
+    table = np.rint(np.clip((np.arange(256) - start) / (end - start) * 255, 0, 255)).astype(np.uint8)
+    table.setflags(write=False)
+    return table
+
+
+def _dark_on_white(grey: Image) -> tuple[Image, int, int] | None:
+    """The clearly visible ink of a drawing on white paper, cut to its box, and the box's left and upper edge.
+
+    What `to_ink` gives, without work on the empty paper around; ``None`` where the paper may be anything else.
+    """
+    rows = grey.min(axis=1)
+    low = int(rows.min())
+    step = max(1, min(grey.shape) // 128)
+    sample = np.ascontiguousarray(grey[::step, ::step])
+    white = np.count_nonzero(sample == 255)
+    border = sum(np.count_nonzero(edge > (low + 255) / 2) for edge in (sample[0], sample[-1], sample[:, 0], sample[:, -1]))
+    # With more than half of it white, and of its edge half or more light, there is but one answer in `_flat_paper`.
+    if low > 255 - 12 or 2 * white <= sample.size or border < sum(sample.shape):
+        return None
+    near = np.count_nonzero(sample >= 245)
+    table = _stretching(255, low, restless=near - white > 0.1 * near)
+    faintest = np.count_nonzero(table > 255 // 8)  # the first level that is too light to count as ink
+    (down,) = np.nonzero(rows < faintest)
+    top, bottom = int(down[0]), int(down[-1]) + 1
+    (across,) = np.nonzero(grey[top:bottom].min(axis=0) < faintest)
+    left, right = int(across[0]), int(across[-1]) + 1
+    return _uint8(cv2.LUT(grey[top:bottom, left:right], table)), left, top
 
 
 def _flat_paper(sample: Image, counts: npt.NDArray[np.float64], low: float, high: float) -> tuple[int, bool] | None:
@@ -241,7 +278,11 @@ def centre_digit(ink: Image, box: Box | None = None) -> Image:
     around = ink_box(ink, peak // 8)
     if peak == 0 or around is None:
         return np.zeros((DIGIT_SIZE, DIGIT_SIZE), np.uint8)
-    crop = ink[around[1] : around[3], around[0] : around[2]]
+    return _centred(ink[around[1] : around[3], around[0] : around[2]])
+
+
+def _centred(crop: Image) -> Image:
+    """A digit cut to its ink, scaled and centred."""
     longest = max(crop.shape)
     if longest > 2 * _WORK:  # a plain mean over blocks: fast, and no ink is lost
         crop = _resize(crop, _WORK / longest)
@@ -357,17 +398,37 @@ def lay_out(ink: Image) -> Layout:
     Args:
         ink: ``(H, W) uint8``, white on black, as `to_ink` gives it.
     """
-    around = ink_box(ink)
+    peak = int(ink.max(initial=0))
+    around = ink_box(ink, peak // 8) if peak else None
     if around is None:
         return Layout(np.zeros((0, DIGIT_SIZE, DIGIT_SIZE), np.uint8), (), (), ())
-    peak = int(ink.max())
-    whole = ink_box(ink, peak // 8) or around
+    x0, y0, x1, y1 = around
     first = centre_digit(ink)
-    alone = Layout(first[None], (whole,), ((0, 1),), (0,))
     if max(ink.shape) <= _ONE_DIGIT:
-        return alone
-    x0, y0, x1, y1 = whole
-    inner = ink[y0:y1, x0:x1]
+        return Layout(first[None], (around,), ((0, 1),), (0,))
+    return _grouped(ink[y0:y1, x0:x1], peak, first, (x0, y0))
+
+
+def lay_out_drawing(image: Image) -> Layout:
+    """``lay_out(to_ink(image))`` of any picture; quick where dark ink lies on white paper, as on the canvas."""
+    grey = to_grey(image)
+    found = _dark_on_white(grey) if max(grey.shape) > _ONE_DIGIT and grey.size else None
+    if found is None:
+        return lay_out(to_ink(grey))
+    inner, left, top = found
+    return _grouped(inner, 255, _centred(inner), (left, top))
+
+
+def _grouped(inner: Image, peak: int, first: Image, corner: tuple[int, int]) -> Layout:
+    """The layout of ``inner``, ink cut to its box with its upper left ``corner`` at this place of the drawing.
+
+    Args:
+        peak: the strongest ink in it.
+        first: all of it as one centred digit.
+    """
+    x0, y0 = corner
+    whole = (x0, y0, x0 + inner.shape[1], y0 + inner.shape[0])
+    alone = Layout(first[None], (whole,), ((0, 1),), (0,))
     scale = min(1.0, _MAP / max(inner.shape))
     size = (max(1, round(inner.shape[1] * scale)), max(1, round(inner.shape[0] * scale)))
     small = cv2.resize(inner, size, interpolation=cv2.INTER_AREA) if scale < 1 else inner
@@ -375,16 +436,18 @@ def lay_out(ink: Image) -> Layout:
     count, labels, stats, _ = cv2.connectedComponentsWithStats(seen, connectivity=8)
     if count > _MOST_COMPONENTS:
         return alone
-    marks = _marks(stats[1:count], max(size))
-    owner = np.full(count, -1, np.int16)  # mark of each connected component; specks have none
-    for number, mark in enumerate(marks):
-        owner[np.array(mark) + 1] = number
-    owner[0] = -1
+    found: list[list[int]] = stats[1:count].tolist()
+    marks = _marks(found, max(size))
     if len(marks) > _MOST_MARKS:
         return alone
-    extents = [_extent(stats[np.array(mark) + 1]) for mark in marks]
-    where = owner[labels]
-    where, extents, cut_before = _cut_wide(where, extents)
+    extents = [_extent([found[i] for i in mark]) for mark in marks]
+    if not marks or (len(marks) == 1 and not _is_wide(extents[0])):
+        return alone
+    owner = np.full(count, -1, np.int16)  # mark of each connected component; specks have none
+    for number, mark in enumerate(marks):
+        for component in mark:
+            owner[component + 1] = number
+    where, extents, cut_before = _cut_wide(owner[labels], extents)
     n = len(extents)
     if n <= 1:
         return alone
@@ -398,10 +461,9 @@ def lay_out(ink: Image) -> Layout:
             high, wide = box[3] - box[1], box[2] - box[0]
             if high < 0.35 * tallest or (stop - start > 1 and wide > 1.5 * high):
                 continue
-            piece = _cut_out(inner, where, box, start, stop, size)
-            inputs.append(centre_digit(piece[0]))
-            bx = piece[1]
-            boxes.append((bx[0] + x0, bx[1] + y0, bx[2] + x0, bx[3] + y0))
+            piece, place = _cut_out(inner, where, box, start, stop, size)
+            inputs.append(centre_digit(piece))
+            boxes.append((place[0] + x0, place[1] + y0, place[2] + x0, place[3] + y0))
             spans.append((start, stop))
             cuts.append(int(start in cut_before))
     return Layout(np.stack(inputs), tuple(boxes), tuple(spans), tuple(cuts))
@@ -446,11 +508,11 @@ def choose(
     return chosen
 
 
-def _marks(stats: npt.NDArray[np.int32], side: int) -> list[list[int]]:
+def _marks(stats: list[list[int]], side: int) -> list[list[int]]:
     """Connected components (rows of OpenCV's statistics) gathered into marks, from left to right; specks left out."""
     big = [i for i, row in enumerate(stats) if max(row[2], row[3]) >= max(2, 0.05 * side)]
     marks: list[tuple[float, float, list[int]]] = []
-    for i in sorted(big, key=lambda i: int(stats[i][0])):
+    for i in sorted(big, key=lambda i: stats[i][0]):
         left, right = float(stats[i][0]), float(stats[i][0] + stats[i][2])
         mine = [i]
         for other in list(marks):
@@ -463,46 +525,55 @@ def _marks(stats: npt.NDArray[np.int32], side: int) -> list[list[int]]:
     return [mark[2] for mark in sorted(marks, key=lambda mark: mark[0] + mark[1])]
 
 
-def _extent(rows: npt.NDArray[np.int32]) -> Box:
-    left, top = rows[:, 0].min(), rows[:, 1].min()
-    return (int(left), int(top), int((rows[:, 0] + rows[:, 2]).max()), int((rows[:, 1] + rows[:, 3]).max()))
+def _extent(rows: list[list[int]]) -> Box:
+    """The box around connected components."""
+    return _union([(x, y, x + w, y + h) for x, y, w, h, *_ in rows])
 
 
 def _union(boxes: list[Box]) -> Box:
-    array = np.array(boxes)
-    return (int(array[:, 0].min()), int(array[:, 1].min()), int(array[:, 2].max()), int(array[:, 3].max()))
+    return (
+        min(box[0] for box in boxes),
+        min(box[1] for box in boxes),
+        max(box[2] for box in boxes),
+        max(box[3] for box in boxes),
+    )
+
+
+def _is_wide(box: Box) -> bool:
+    """Wider than a digit, so that there may be two."""
+    high, wide = box[3] - box[1], box[2] - box[0]
+    return wide > 1.1 * high and high > 8
 
 
 def _cut_wide(where: npt.NDArray[np.int16], extents: list[Box]) -> tuple[npt.NDArray[np.int16], list[Box], set[int]]:
     """Marks wider than a digit split where their ink reaches least far; says before which marks was cut."""
+    if not any(_is_wide(box) for box in extents):
+        return where, extents, set()
     out: list[Box] = []
     cut_before: set[int] = set()
     result = np.full_like(where, -1)
     for number, (x0, y0, x1, y1) in enumerate(extents):
-        mine = where == number
-        edges = [x0, x1]
-        high, wide = y1 - y0, x1 - x0
-        if wide > 1.1 * high and high > 8:
+        mine = where[y0:y1, x0:x1] == number
+        edges = [0, x1 - x0]
+        if _is_wide((x0, y0, x1, y1)):
             # How far the ink of a column reaches from top to bottom: little where two digits touch, all of the height
             # in the middle of a 0, which holds as little ink.
-            inside = mine[y0:y1, x0:x1]
-            reach = high - inside.argmax(axis=0) - inside[::-1].argmax(axis=0)
-            for thin in np.argsort(reach, kind="stable"):
+            high = y1 - y0
+            reach = high - mine.argmax(axis=0) - mine[::-1].argmax(axis=0)
+            for thin in np.argsort(reach, kind="stable").tolist():
                 if reach[thin] > 0.5 * high or len(edges) > _MOST_CUTS + 1:
                     break
-                if min(abs(x0 + int(thin) - edge) for edge in edges) > 0.35 * high:
-                    edges.append(x0 + int(thin))
-        pieces = list(pairwise(sorted(edges)))
-        for index, (a, b) in enumerate(pieces):
-            part = np.zeros_like(mine)
-            part[:, a:b] = mine[:, a:b]
+                if min(abs(thin - edge) for edge in edges) > 0.35 * high:
+                    edges.append(thin)
+        for index, (a, b) in enumerate(pairwise(sorted(edges))):
+            part = mine[:, a:b]
             x, y, w, h = cv2.boundingRect(part.astype(np.uint8))
             if not w:
                 continue
             if index:
                 cut_before.add(len(out))
-            result[part] = len(out)
-            out.append((x, y, x + w, y + h))
+            result[y0:y1, x0 + a : x0 + b][part] = len(out)
+            out.append((x0 + a + x, y0 + y, x0 + a + x + w, y0 + y + h))
     return result, out, cut_before
 
 

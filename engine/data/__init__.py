@@ -41,7 +41,7 @@ FASHION = (
 )
 
 _MNIST_MEAN, _MNIST_STD = (0.1307,), (0.3081,)
-_IMAGENET_MEAN, _IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
+IMAGENET_MEAN, IMAGENET_STD = (0.485, 0.456, 0.406), (0.229, 0.224, 0.225)
 _CUT = 5_000  # pictures of MNIST's training part kept for validation
 
 Progress = Callable[[str, float], None]
@@ -440,8 +440,8 @@ def load_folder(
         classes=classes,
         train=train,
         validation=validation,
-        mean=_IMAGENET_MEAN,
-        std=_IMAGENET_STD,
+        mean=IMAGENET_MEAN,
+        std=IMAGENET_STD,
         test=test if test is not None and len(test) else None,
         skipped=tuple(skipped),
     )

@@ -12,11 +12,16 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Protocol
 
 from engine.errors import EngineError
+from engine.types import Task
 
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = ("digits", "imagenet")  # modules of this package, in the order in which people see their networks
+FAMILIES = (
+    "digits",
+    "detector",
+    "imagenet",
+)  # modules of this package, in the order in which people see their networks
 
 
 class Builder(Protocol):
@@ -27,27 +32,33 @@ class Builder(Protocol):
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network that can be built for any number of classes; `teachable`: offered for training from the window."""
+    """A network that can be built for any number of classes.
+
+    Attributes:
+        teachable: offered for training from the window.
+        task: what it answers with, and so what kind of data it learns from.
+    """
 
     name: str
     title: str
     help: str
     build: Callable[..., nn.Module]
     teachable: bool = True
+    task: Task = "classification"
 
 
 _ARCHITECTURES: dict[str, Architecture] = {}
 
 
 def register(
-    name: str, *, title: str, help: str, teachable: bool = True
+    name: str, *, title: str, help: str, teachable: bool = True, task: Task = "classification"
 ) -> Callable[[Callable[..., nn.Module]], Callable[..., nn.Module]]:
     """Enter the decorated builder into the registry under `name`."""
 
     def enter(build: Callable[..., nn.Module]) -> Callable[..., nn.Module]:
         if name in _ARCHITECTURES:
             raise ValueError(f"two networks are called {name!r}")
-        _ARCHITECTURES[name] = Architecture(name, title, help, build, teachable)
+        _ARCHITECTURES[name] = Architecture(name, title, help, build, teachable, task)
         return build
 
     return enter

@@ -1,0 +1,404 @@
+"""Pictures with boxes: a folder in COCO's format in, tensors and mosaics out.
+
+A `SceneSet` holds all pictures as uint8 tensors on one device. `compose` makes a batch of them: each picture of the
+batch shows one scene or a mosaic of four, resized, moved, mirrored and cut, with the boxes moved along. Every class
+that a scene's source does not label is known to be unknown there, so that nobody is punished for finding it.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import tarfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from torch import Generator, Tensor
+
+from engine.data import IMAGENET_MEAN, IMAGENET_STD, Progress, _never, _silent, _tell
+from engine.errors import EngineError
+from engine.images import Image, Transform, decode_picture, letterbox
+from engine.types import Floats
+
+GREY = 114
+"""Level of what is no picture, as `engine.images.letterbox` fills it."""
+
+_SIZE = 320  # side of a detector's input where nothing else is asked for
+_ROOM = 1.15  # a scene is kept this much larger than the input, so that it can be enlarged without becoming soft
+_LEAST_SEEN = 0.25  # share of a box that must be left for it to count
+_LEAST_SIDE = 3.0  # pixels of the input
+
+
+@dataclass(frozen=True, eq=False)
+class SceneSet:
+    """Pictures with boxes, on one device.
+
+    Attributes:
+        images: ``(N, 3, S, S) uint8``; the picture lies in the left upper corner, or in the middle where it is
+            letter-boxed, the rest is grey.
+        sizes: ``(N, 2) float32``, width and height of the picture in pixels.
+        boxes: ``(N, M, 4) float32``, x0, y0, x1, y1 in pixels; rows without a box are zero.
+        labels: ``(N, M) int64``, -1 where there is no box.
+        known: ``(N, C) bool``, which classes are labelled in the picture wherever they are.
+    """
+
+    images: Tensor
+    sizes: Tensor
+    boxes: Tensor
+    labels: Tensor
+    known: Tensor
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def to(self, device: torch.device) -> SceneSet:
+        return SceneSet(*(getattr(self, name).to(device) for name in ("images", "sizes", "boxes", "labels", "known")))
+
+
+@dataclass(frozen=True, eq=False)
+class SceneData:
+    """What a detector is trained on; `validation` is letter-boxed to the network's input, exactly as in use.
+
+    Attributes:
+        name: its key in `DATASETS`.
+        classes: name of each class.
+        train: ``S`` is somewhat larger than `image_size`.
+        validation: ``S`` is `image_size`.
+        transforms: where each picture of the validation part lies on its square.
+        image_size: side of the network's input in pixels.
+        mean, std: of each channel, 0..1.
+        skipped: files that could not be read and were left out.
+    """
+
+    name: str
+    classes: tuple[str, ...]
+    train: SceneSet
+    validation: SceneSet
+    transforms: tuple[Transform, ...]
+    image_size: int
+    mean: tuple[float, ...] = IMAGENET_MEAN
+    std: tuple[float, ...] = IMAGENET_STD
+    skipped: tuple[str, ...] = field(default=())
+
+    def only(self, classes: Sequence[str]) -> SceneData:
+        """The same with these classes alone, in their order.
+
+        Raises:
+            EngineError: one of them is not there.
+        """
+        for name in classes:
+            if name not in self.classes:
+                raise EngineError(f"The data have no class “{name}”.", f"They have: {', '.join(self.classes)}.")
+        old = torch.tensor([self.classes.index(name) for name in classes])
+        new = torch.full((len(self.classes) + 1,), -1)  # the last one is for rows without a box
+        new[old] = torch.arange(len(classes))
+
+        def less(part: SceneSet) -> SceneSet:
+            return replace(part, labels=new[part.labels], known=part.known[:, old])
+
+        return replace(self, classes=tuple(classes), train=less(self.train), validation=less(self.validation))
+
+
+# --------------------------------------------------------------------------------------------------------- reading
+
+
+def load_coco(
+    folder: Path | None = None,
+    *,
+    seed: int = 0,
+    image_size: int = 0,
+    progress: Progress = _silent,
+    cancelled: Callable[[], bool] = _never,
+) -> SceneData:
+    """A folder with ``train.json`` and ``val.json`` in COCO's format, the pictures beside them or in tar files.
+
+    Two things may be said beyond COCO: ``images[].tar`` names the tar file that holds the picture, and ``sources[]``
+    (``name``, ``labelled_classes``) with ``images[].source`` which classes are labelled in which pictures.
+
+    Args:
+        image_size: of the network's input; 0 takes 320. A multiple of 32.
+
+    Raises:
+        EngineError: there is no such folder, or nothing in it can be read.
+    """
+    if folder is None or not folder.is_dir():
+        raise EngineError(
+            "Pictures with boxes need a folder.", "Name one that holds train.json and val.json in COCO's format."
+        )
+    size = image_size or _SIZE
+    if size % 32:
+        raise EngineError("The picture size of a detector must be a multiple of 32.", f"{size // 32 * 32} would do.")
+    skipped: list[str] = []
+    names, ids = _categories(folder / "train.json")
+    kept = int(size * _ROOM) // 2 * 2
+
+    def corner(image: Image) -> tuple[Image, Transform]:
+        square, transform = letterbox(image, kept, fill=GREY)
+        left, top = int(transform.left), int(transform.top)
+        return np.roll(square, (-top, -left), (0, 1)), replace(transform, left=0.0, top=0.0)
+
+    def middle(image: Image) -> tuple[Image, Transform]:
+        return letterbox(image, size, fill=GREY)
+
+    train, _ = _read(folder, "train.json", ids, kept, corner, skipped, (0.0, 0.8), progress, cancelled)
+    validation, transforms = _read(folder, "val.json", ids, size, middle, skipped, (0.8, 1.0), progress, cancelled)
+    progress("Reading pictures", 1.0)
+    return SceneData("coco", names, train, validation, transforms, size, skipped=tuple(skipped))
+
+
+def _categories(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
+    """Names of the classes, and the number of each category id."""
+    try:
+        categories = sorted(_json(path)["categories"], key=lambda each: int(each["id"]))
+        return tuple(str(each["name"]) for each in categories), {
+            int(each["id"]): number for number, each in enumerate(categories)
+        }
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_coco(path) from error
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+    except OSError as error:
+        raise EngineError(
+            f"{path} cannot be read: {error.strerror or error}.", "The folder needs train.json and val.json."
+        ) from error
+    except (ValueError, RecursionError) as error:
+        raise _no_coco(path) from error
+    if not isinstance(values, dict):
+        raise _no_coco(path)
+    return values
+
+
+def _no_coco(path: Path) -> EngineError:
+    return EngineError(f"{path} is not in COCO's format.", "It needs images, annotations and categories.")
+
+
+def _read(
+    folder: Path,
+    name: str,
+    ids: dict[int, int],
+    size: int,
+    place: Callable[[Image], tuple[Image, Transform]],
+    skipped: list[str],
+    share: tuple[float, float],
+    progress: Progress,
+    cancelled: Callable[[], bool],
+) -> tuple[SceneSet, tuple[Transform, ...]]:
+    """One part: its pictures as `place` lays them on a square of `size`."""
+    listed = _json(folder / name)
+    try:
+        boxes: dict[int, list[tuple[float, float, float, float, int]]] = {int(i["id"]): [] for i in listed["images"]}
+        for each in listed["annotations"]:
+            x, y, w, h = (float(value) for value in each["bbox"])
+            if not each.get("iscrowd") and w > 0 and h > 0:
+                boxes[int(each["image_id"])].append((x, y, x + w, y + h, ids[int(each["category_id"])]))
+        names = {str(each["name"]): number for number, each in enumerate(_ordered(listed["categories"]))}
+        labelled = {
+            str(source["name"]): {names[each] for each in source["labelled_classes"] if each in names}
+            for source in listed.get("sources", ())
+        }
+        entries = [
+            (str(i["file_name"]), str(i.get("tar", "")), int(i["id"]), str(i.get("source", "")))
+            for i in listed["images"]
+        ]
+    except (KeyError, TypeError, ValueError) as error:
+        raise _no_coco(folder / name) from error
+    most = max((len(each) for each in boxes.values()), default=0) or 1
+    images = torch.full((len(entries), 3, size, size), GREY, dtype=torch.uint8)
+    sizes = torch.zeros((len(entries), 2))
+    placed = torch.zeros((len(entries), most, 4))
+    labels = torch.full((len(entries), most), -1)
+    known = torch.ones((len(entries), len(ids)), dtype=torch.bool)
+    transforms: list[Transform] = []
+    tars: dict[str, tarfile.TarFile] = {}
+    count = 0
+    try:
+        for number, (file, tar, key, source) in enumerate(entries):
+            if number % 50 == 0:
+                _tell("Reading pictures", share[0] + (share[1] - share[0]) * number / len(entries), progress, cancelled)
+            try:
+                square, transform = place(_picture(folder, file, tar, tars))
+            except (EngineError, OSError, KeyError, tarfile.TarError):
+                skipped.append(file)
+                continue
+            images[count] = torch.from_numpy(square).permute(2, 0, 1)
+            sizes[count] = torch.tensor([transform.width * transform.scale[0], transform.height * transform.scale[1]])
+            if boxes[key]:
+                rows = np.array(boxes[key], np.float32)
+                placed[count, : len(rows)] = torch.from_numpy(transform.to_square(rows[:, :4]))
+                labels[count, : len(rows)] = torch.from_numpy(rows[:, 4].astype(np.int64))
+            if source in labelled:
+                known[count] = False
+                known[count, list(labelled[source])] = True
+            transforms.append(transform)
+            count += 1
+    finally:
+        for opened in tars.values():
+            opened.close()
+    if not count:
+        raise EngineError(f"None of the pictures of {folder / name} can be read.", "Put them beside it.")
+    scenes = SceneSet(images[:count], sizes[:count], placed[:count], labels[:count], known[:count])
+    return scenes, tuple(transforms)
+
+
+def _ordered(categories: Any) -> list[dict[str, Any]]:
+    return sorted(categories, key=lambda each: int(each["id"]))
+
+
+def _picture(folder: Path, file: str, tar: str, tars: dict[str, tarfile.TarFile]) -> Image:
+    if not tar:
+        return decode_picture((folder / file).read_bytes(), file)
+    if tar not in tars:
+        tars[tar] = tarfile.open(folder / tar)  # noqa: SIM115 (closed by whoever reads the part)
+    member = tars[tar].extractfile(file)
+    if member is None:
+        raise KeyError(file)
+    with io.BufferedReader(member) as stream:  # type: ignore[type-var]
+        return decode_picture(stream.read(), file)
+
+
+# ------------------------------------------------------------------------------------------------------- composing
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """What a detector learns from in one step.
+
+    Attributes:
+        images: ``(N, 3, S, S) float32`` in 0..1.
+        boxes: ``(K, 4)`` in pixels of the square, of all pictures one after the other.
+        labels: ``(K,)``.
+        owner: ``(K,)``, which picture each box is in.
+        known: ``(N, 4, C) bool``, which classes are labelled in each quarter of each picture.
+        split: ``(N, 2)``, x and y where the quarters meet, in pixels: left upper, right upper, left lower, right
+            lower; a picture of one scene is all left upper.
+    """
+
+    images: Tensor
+    boxes: Tensor
+    labels: Tensor
+    owner: Tensor
+    known: Tensor
+    split: Tensor
+
+
+def compose(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *, mosaic: float = 0.5) -> Batch:
+    """Pictures from scenes: resized, moved, mirrored, and a share of them made of four (mosaic, YOLOv4, 2020).
+
+    Args:
+        scenes: on the generator's device.
+        chosen: ``(N,)``, the scenes to show; a mosaic takes its other three at random.
+        size: of the pictures.
+        mosaic: share of mosaics, exactly.
+    """
+    device, count = scenes.images.device, len(chosen)
+    fours = round(count * mosaic)
+    order = torch.randperm(count, generator=generator, device=device)
+    parts = [
+        _warped(scenes, chosen[order[:fours], None], size, generator, four=True),
+        _warped(scenes, chosen[order[fours:], None], size, generator, four=False),
+    ]
+    parts = [part for part in parts if len(part.images)]
+    if len(parts) == 1:
+        return parts[0]
+    first, second = parts
+    return Batch(
+        torch.cat([first.images, second.images]),
+        torch.cat([first.boxes, second.boxes]),
+        torch.cat([first.labels, second.labels]),
+        torch.cat([first.owner, second.owner + len(first.images)]),
+        torch.cat([first.known, second.known]),
+        torch.cat([first.split, second.split]),
+    )
+
+
+def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *, four: bool) -> Batch:
+    """Every picture from one scene of its row of `chosen` ``(N, 1)``, or from that and three more."""
+    device, count = scenes.images.device, len(chosen)
+
+    def chance(*shape: int) -> Tensor:
+        return torch.rand(shape, generator=generator, device=device)
+
+    if four:
+        others = torch.randint(len(scenes), (count, 3), generator=generator, device=device)
+        chosen = torch.cat([chosen, others], dim=1)
+    quarters = chosen.shape[1]
+    split = size * (0.3 + 0.4 * chance(count, 2)) if four else torch.full((count, 2), float(size), device=device)
+    # The region that each scene may paint: (N, Q, 4) x0, y0, x1, y1.
+    zero, whole = torch.zeros(count, device=device), torch.full((count,), float(size), device=device)
+    x, y = split.unbind(1)
+    corners = [(zero, zero, x, y), (x, zero, whole, y), (zero, y, x, whole), (x, y, whole, whole)]
+    region = torch.stack([torch.stack(each, dim=1) for each in corners[:quarters]], dim=1)
+    # How large each scene becomes, (N, Q, 2) pixels, and how far it lies from its place's corner.
+    extent = scenes.sizes[chosen]
+    longest = extent.amax(dim=2, keepdim=True)
+    low, high = (0.45, 1.25) if four else (0.6, 1.6)
+    zoom = size / longest * torch.exp(chance(count, quarters, 1) * np.log(high / low) + np.log(low))
+    tilt = torch.exp((chance(count, quarters, 1) * 2 - 1) * 0.12)
+    scale = torch.cat([zoom * tilt, zoom / tilt], dim=2)
+    shown = extent * scale
+    room = region[..., 2:] - region[..., :2]
+    place = chance(count, quarters, 2)
+    if four:
+        # Scenes meet where the quarters do, with as much of each as there is room for.
+        towards = torch.tensor([[1.0, 1.0], [0.0, 1.0], [1.0, 0.0], [0.0, 0.0]], device=device)
+        place = torch.where(shown <= room, towards.expand_as(place), place)
+    offset = region[..., :2] + (room - shown) * place
+    mirrored = chance(count, quarters) < 0.5
+
+    # Pixels: each one of the result looks up where it comes from in the scenes of its row, laid side by side.
+    side = scenes.images.shape[-1]
+    source = scenes.images[chosen]  # (N, Q, 3, side, side)
+    sheet = source.permute(0, 2, 3, 1, 4).reshape(count, 3, side, quarters * side).float()
+    sheet = sheet.sub_(GREY).div_(255)
+    middle = torch.arange(size, device=device) + 0.5
+    right = (middle >= split[:, :1]).long()  # (N, size)
+    below = (middle >= split[:, 1:]).long()
+    quarter = (below[:, :, None] * 2 + right[:, None, :]).clamp_(max=quarters - 1)  # (N, size, size)
+    flat = quarter.flatten(1)
+
+    def of(values: Tensor) -> Tensor:
+        return values.gather(1, flat).view(count, size, size)
+
+    across = (middle[None, None, :] - of(offset[..., 0])) / of(scale[..., 0])
+    down = (middle[None, :, None] - of(offset[..., 1])) / of(scale[..., 1])
+    wide, tall = of(extent[..., 0]), of(extent[..., 1])
+    across = torch.where(of(mirrored.float()) > 0, wide - across, across)
+    outside = (across < 0) | (down < 0) | (across > wide) | (down > tall)
+    # Half a pixel away from the edge, so that neither the grey nor the next scene is mixed in.
+    across = across.clamp_(min=0.5).minimum(wide - 0.5) + quarter * side
+    down = down.clamp_(min=0.5).minimum(tall - 0.5)
+    grid = torch.stack([across * (2 / (quarters * side)) - 1, down * (2 / side) - 1], dim=3)
+    images = F.grid_sample(sheet, grid, mode="bilinear", padding_mode="zeros", align_corners=False)
+    images = images.masked_fill_(outside[:, None], 0.0).add_(GREY / 255)
+
+    # Boxes: moved along, cut at the region's edges, left out where little of them is left.
+    boxes, labels = scenes.boxes[chosen], scenes.labels[chosen]  # (N, Q, M, 4), (N, Q, M)
+    x0, y0, x1, y1 = boxes.unbind(3)
+    flipped = mirrored[..., None]
+    x0, x1 = torch.where(flipped, extent[..., :1] - x1, x0), torch.where(flipped, extent[..., :1] - x0, x1)
+    moved = torch.stack([x0, y0, x1, y1], dim=3) * scale.repeat(1, 1, 2)[:, :, None] + offset.repeat(1, 1, 2)[:, :, None]
+    low_edge, high_edge = region[..., :2].repeat(1, 1, 2)[:, :, None], region[..., 2:].repeat(1, 1, 2)[:, :, None]
+    cut = moved.maximum(low_edge).minimum(high_edge)
+    seen = (cut[..., 2:] - cut[..., :2]).clamp(min=0)
+    area = (moved[..., 2:] - moved[..., :2]).prod(dim=3)
+    kept = (labels >= 0) & (seen.prod(dim=3) >= _LEAST_SEEN * area) & (seen.amin(dim=3) >= _LEAST_SIDE)
+    owner = torch.arange(count, device=device)[:, None, None].expand_as(labels)
+    known = scenes.known[chosen]
+    if not four:
+        known = known.expand(-1, 4, -1)
+    return Batch(images, cut[kept], labels[kept], owner[kept], known, split)
+
+
+def truths(scenes: SceneSet, transforms: Sequence[Transform], number: int) -> tuple[Floats, Any]:
+    """The boxes ``(K, 4)`` of one validation picture in pixels of the file, and their classes ``(K,)``."""
+    there = scenes.labels[number] >= 0
+    boxes = transforms[number].to_original(scenes.boxes[number][there].cpu().numpy())
+    return boxes, scenes.labels[number][there].cpu().numpy()
