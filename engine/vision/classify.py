@@ -81,11 +81,11 @@ class Classifier:
         """
         begun = time.perf_counter()
         prepared = self.prepare(frame)
-        normal = self._normalised(prepared.inputs)
+        batch = self._batch(prepared.inputs)
         ready = time.perf_counter()
         watched = layer if layer in self._names else None
         asked = None if watched == runtime.SOFTMAX else watched
-        logits, maps = self.network.run(normal, asked) if len(normal) else (self._no_logits(), None)
+        logits, maps = self.network.run(batch, asked) if len(batch) else (self._no_logits(), None)
         answered = time.perf_counter()
         probabilities = self._softmax(logits)
         rows = self.choose(prepared, probabilities)
@@ -132,14 +132,14 @@ class Classifier:
         if not kind.digits:
             return self._prepare_shape(frame)
         if frame.drawing:
-            return self._prepare_layouts([(0, 0, images.lay_out(images.to_ink(frame.image)))], searched=0)
+            return self._prepare_layouts([(0, 0, images.lay_out_drawing(frame.image))], searched=0)
         return self._prepare_layouts(
             [(x, y, images.lay_out(ink)) for x, y, ink in find_writing(frame.image)], searched=frame.image.shape[0]
         )
 
     def probabilities(self, inputs: Image) -> Floats:
         """Calibrated probabilities (N, C) of network inputs (N, S, S) or (N, S, S, 3) uint8."""
-        return self._softmax(self.network.run(self._normalised(inputs))[0])
+        return self._softmax(self.network.run(self._batch(inputs))[0])
 
     def choose(self, prepared: Prepared, probabilities: Floats) -> list[int]:
         """Which of the inputs are the regions of the frame, from left to right."""
@@ -249,6 +249,12 @@ class Classifier:
             way = cv2.INTER_AREA if drawings.shape[1] > kind.size else cv2.INTER_LINEAR
             drawings = np.stack([cv2.resize(each, (kind.size, kind.size), interpolation=way) for each in drawings])
         return drawings if kind.channels == 1 else np.repeat(drawings[..., None], 3, axis=3)
+
+    def _batch(self, inputs: Image) -> Floats | Image:
+        """Inputs in the form that the network takes fastest."""
+        if self.card.preprocess.kind == "drawing":
+            return self._normalised(inputs)
+        return inputs[..., None] if inputs.ndim == 3 else inputs
 
     def _normalised(self, inputs: Image) -> Floats:
         planes = inputs[:, None] if inputs.ndim == 3 else inputs.transpose(0, 3, 1, 2)

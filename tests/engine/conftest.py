@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine.types import NOT_A_DIGIT, ModelCard, Preprocess
+from engine.types import NOT_A_DIGIT, BoxLayout, Image, ModelCard, Preprocess
 
 DIGITS = tuple("0123456789")
 
@@ -23,6 +23,7 @@ def live_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     try:
         write_network("tiny")
         write_network("tiny-colour", classes=("cat", "dog", "owl"), preprocess=picture(32))
+        write_detector("spots")
     finally:
         if before is None:
             os.environ.pop("CONVSCOPE_HOME")
@@ -76,6 +77,89 @@ def write_network(
     )
     zoo.write_card(card, folder / "model.json")
     return zoo.model_card(name)
+
+
+SPOTS = ("red", "green", "blue")
+
+
+def register_spots() -> None:
+    """Enter a detector that needs no training: cells of 8 pixels are red, green or blue, and grey is nothing.
+
+    The box of a cell reaches one cell from its middle to every side.
+    """
+    import torch
+    from torch import nn
+
+    from engine import networks
+
+    class Spots(nn.Module):
+        def __init__(self, layout: str, size: int) -> None:
+            super().__init__()
+            self.pool = nn.AvgPool2d(8)
+            self.colour = nn.Conv2d(3, 3, 1, bias=False)
+            with torch.no_grad():
+                self.colour.weight.copy_((2 * torch.eye(3) - 1)[:, :, None, None])
+            middle = (torch.arange(size // 8) + 0.5) * 8
+            y, x = torch.meshgrid(middle, middle, indexing="ij")
+            middles = torch.stack([x.flatten(), y.flatten()], dim=1)
+            places = {
+                "distances": torch.ones(len(middles), 4),
+                "corners": torch.cat([middles - 8, middles + 8], dim=1),
+                "centres": torch.cat([middles, torch.full_like(middles, 16.0)], dim=1),
+            }
+            self.register_buffer("places", places[layout][None], persistent=False)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            scores = self.colour(self.pool(x)).flatten(2).transpose(1, 2)
+            return torch.cat([self.places.expand(len(x), -1, -1), scores], dim=2)
+
+    def spots(*, classes: int, channels: int, image_size: int, layout: str = "distances", **_: object) -> nn.Module:
+        return Spots(layout, image_size)
+
+    if "spots" not in networks._ARCHITECTURES:
+        networks.register("spots", title="Spots", help="For tests.", teachable=False)(spots)
+
+
+def write_detector(name: str, *, layout: BoxLayout = "distances", size: int = 64) -> ModelCard:
+    """A run called `name` with the detector of red, green and blue spots."""
+    from safetensors.torch import save_file
+
+    from engine import networks, store, zoo
+
+    register_spots()
+    folder = store.runs_folder() / name
+    folder.mkdir(parents=True)
+    net = networks.build("spots", classes=3, channels=3, image_size=size, layout=layout)
+    save_file(net.state_dict(), folder / "model.safetensors")
+    card = ModelCard(
+        name=name,
+        title=name.title(),
+        task="detection",
+        architecture="spots",
+        arguments={"layout": layout},
+        classes=SPOTS,
+        preprocess=Preprocess("letterbox", size, 3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        boxes=layout,
+        strides=(8,) if layout == "distances" else (),
+        offered=("red", "green"),
+        min_score=0.5,
+        weights=folder / "model.safetensors",
+        parameters=9,
+    )
+    zoo.write_card(card, folder / "model.json")
+    return zoo.model_card(name)
+
+
+def spotted(*spots: tuple[int, int, str], shape: tuple[int, int] = (480, 640), strength: int = 255) -> Image:
+    """A black picture with a square spot of a colour at each (x, y): a cell of the network that the tests use.
+
+    For a network of 64 pixels a picture of 640 x 480 becomes 64 x 48, its left upper corner at (0, 8): a cell is 80
+    pixels wide, and `x` and `y` count cells of the picture.
+    """
+    image = np.zeros((*shape, 3), np.uint8)
+    for x, y, colour in spots:
+        image[80 * y : 80 * y + 80, 80 * x : 80 * x + 80, SPOTS.index(colour)] = strength
+    return image
 
 
 @pytest.fixture

@@ -13,10 +13,11 @@ import pytest
 
 from engine import runtime, store, zoo
 from engine.runtime import SOFTMAX, Device
-from engine.types import Floats, ModelCard
+from engine.types import Floats, ModelCard, Preprocess
 
 TORCH = Device("torch", "CPU · PyTorch", "asked for")
 OPENVINO = Device("openvino", "CPU · OpenVINO", "asked for")
+OWN = ("small", "digits", "detector", "objects")
 
 
 def open_on(device: Device, card: ModelCard) -> runtime.Network:
@@ -256,3 +257,95 @@ def test_a_cache_that_cannot_be_written_to_is_no_obstacle(own_home: Path) -> Non
     assert network.device.kind == "torch"
     assert "stored" in network.device.why
     assert network.run(batch(card, 1))[0].shape == (1, 11)
+
+
+def test_pictures_as_they_are_mean_the_same_as_normalised_ones(home: Path) -> None:
+    card = zoo.model_card("tiny-colour")
+    pixels = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), np.uint8)
+    mean, deviation = np.array(card.preprocess.mean), np.array(card.preprocess.std)
+    normal = ((pixels / 255 - mean) / deviation).astype(np.float32).transpose(0, 3, 1, 2)
+    for device in (OPENVINO, TORCH):
+        network = open_on(device, card)
+        expected, expected_maps = network.run(np.ascontiguousarray(normal), "conv1")
+        logits, maps = network.run(pixels, "conv1")
+        assert np.allclose(logits, expected, atol=1e-5), device.kind
+        assert maps is not None
+        assert expected_maps is not None
+        assert maps.shape == expected_maps.shape == (3, *network.layers[0].shape)
+        assert np.allclose(maps, expected_maps, atol=1e-5), device.kind
+
+
+def test_a_detector_has_no_probabilities_of_the_whole_picture(home: Path) -> None:
+    card = zoo.model_card("spots")
+    for device in (OPENVINO, TORCH):
+        network = open_on(device, card)
+        assert [layer.name for layer in network.layers] == ["pool", "colour"]
+        assert network.run(np.zeros((1, 64, 64, 3), np.uint8))[0].shape == (1, 64, 7)
+
+
+@pytest.mark.parametrize("name", OWN)
+def test_every_architecture_of_ours_says_on_openvino_what_it_says_on_torch(name: str, own_home: Path) -> None:
+    """torchvision's are compared in `test_torchvision_networks`."""
+    import torch
+
+    from engine import networks
+
+    known = networks.architectures()[name]
+    kind = Preprocess("letterbox" if known.task == "detection" else "picture", 64, 3, (0.5,) * 3, (0.25,) * 3)
+    card = ModelCard(name, name, known.task, name, ("a", "b", "c", "d", "e"), kind)
+    net = known.build(classes=5, channels=3, image_size=64)
+    with torch.no_grad():
+        for module in net.modules():  # as different from picture to picture as after a training
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_mean.uniform_(-0.5, 0.5)  # type: ignore[union-attr]
+                module.running_var.uniform_(0.2, 1.0)  # type: ignore[union-attr]
+    network = runtime.open_network(card, digest="random", build=net.eval, device=OPENVINO)
+    assert network.device == OPENVINO, "it was not converted, or not computed in full precision"
+    inputs = batch(card, 2)
+    with torch.inference_mode():
+        expected = net(torch.from_numpy(inputs)).numpy()
+    found, _ = network.run(inputs)
+    assert expected.std() > 0
+    assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
+
+
+def test_all_architectures_are_compared_somewhere() -> None:
+    from engine import networks
+    from tests.engine import test_torchvision_networks as others
+
+    assert set(OWN) | {*others.CLASSIFIERS, *others.DETECTORS} | {"spots"} >= set(networks.architectures())
+
+
+def test_where_the_processor_has_tiles_large_networks_take_half_the_bits(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card = zoo.model_card("tiny-colour")
+    exact = open_on(OPENVINO, card)
+    monkeypatch.setattr(runtime, "_bfloat16_is_fast", lambda: True)
+    assert open_on(OPENVINO, card).device == OPENVINO  # too small to gain from it
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    fast = open_on(OPENVINO, card)
+    assert fast.device.title == "CPU · OpenVINO bf16"
+    assert fast.device.why.startswith("asked for; ")
+    inputs = batch(card, 4)
+    assert np.allclose(fast.run(inputs)[0], exact.run(inputs)[0], atol=0.1)
+
+
+def test_tiles_are_found_where_the_system_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    listed = tmp_path / "cpuinfo"
+    monkeypatch.setattr(runtime, "_PROCESSOR", listed)
+    assert not runtime._bfloat16_is_fast()
+    listed.write_text("flags : fpu avx512_bf16 amx_tile\n")
+    assert not runtime._bfloat16_is_fast()
+    listed.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
+    assert runtime._bfloat16_is_fast()
+
+
+def test_a_network_that_openvino_cannot_compile_runs_on_torch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def broken(*_: object, **__: object) -> None:
+        raise RuntimeError("unsupported operation")
+
+    monkeypatch.setattr(runtime._OpenVINONetwork, "_request", broken)
+    network = open_on(OPENVINO, zoo.model_card("tiny"))
+    assert network.device.kind == "torch"
+    assert "OpenVINO" in network.device.why
