@@ -192,7 +192,9 @@ def _dark_on_white(grey: Image) -> tuple[Image, int, int] | None:
     step = max(1, min(grey.shape) // 128)
     sample = np.ascontiguousarray(grey[::step, ::step])
     white = np.count_nonzero(sample == 255)
-    border = sum(np.count_nonzero(edge > (low + 255) / 2) for edge in (sample[0], sample[-1], sample[:, 0], sample[:, -1]))
+    border = sum(
+        np.count_nonzero(edge > (low + 255) / 2) for edge in (sample[0], sample[-1], sample[:, 0], sample[:, -1])
+    )
     # With more than half of it white, and of its edge half or more light, there is but one answer in `_flat_paper`.
     if low > 255 - 12 or 2 * white <= sample.size or border < sum(sample.shape):
         return None

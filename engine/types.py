@@ -27,7 +27,7 @@ class Frame:
     """One picture on its way through the live flow.
 
     Attributes:
-        image: (H, W, 3) uint8 RGB.
+        image: (H, W, 3) uint8 RGB; of a grey picture the three channels may be one plane seen three times.
         source: what it comes from, for people ("canvas", the camera's name, a file's name).
         index: counts up from 0 within the source.
         time: seconds on the clock of `time.perf_counter` when it was captured.
@@ -43,6 +43,12 @@ class Frame:
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or not self.image.size:
             raise ValueError(f"a frame is (H, W, 3) uint8, not {self.image.shape} {self.image.dtype}")
+
+    @property
+    def blank(self) -> bool:
+        """Nothing but white."""
+        plane = self.image if self.image.strides[2] else self.image[:, :, 0]
+        return bool(plane.min() == 255)
 
 
 @dataclass(frozen=True, eq=False)

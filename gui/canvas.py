@@ -1,8 +1,8 @@
 """The paper: strokes in, frames out, at every move of the pen.
 
 Strokes are kept as points, so undo knows no limit and the ink stays crisp at every size of the window. They are drawn
-twice as they come, each time only the new piece: into the picture that networks read (one pixel a unit of the paper)
-and into the one on the screen.
+twice as they come, each time only the new piece: into the picture that networks read (one pixel a unit of the paper,
+one byte a pixel unless something coloured lies on it) and into the one on the screen.
 """
 
 from __future__ import annotations
@@ -23,7 +23,6 @@ from PySide6.QtGui import (
     QColor,
     QCursor,
     QEnterEvent,
-    QFont,
     QFontMetricsF,
     QGuiApplication,
     QImage,
@@ -37,6 +36,7 @@ from PySide6.QtGui import (
     QPen,
     QPixmap,
     QPointingDevice,
+    QRegion,
     QResizeEvent,
     QTabletEvent,
     QWheelEvent,
@@ -64,10 +64,14 @@ class Stroke:
 
 @dataclass
 class Picture:
-    """A picture that lies on the paper."""
+    """A picture that lies on the paper; a grey one has the format of grey levels."""
 
     image: QImage
     bounds: QRectF
+
+    @property
+    def coloured(self) -> bool:
+        return self.image.format() != QImage.Format.Format_Grayscale8
 
 
 @dataclass
@@ -126,7 +130,8 @@ class Canvas(QWidget):
         self._eraser = False
         self._index = 0
         self._labels: tuple[Label, ...] = ()
-        self._network = QImage(*PAPER, QImage.Format.Format_RGB888)
+        self._chips: dict[tuple[str, bool, float, str], QPixmap] = {}  # what is written beside the boxes
+        self._network = QImage(*PAPER, QImage.Format.Format_Grayscale8)
         self._network.fill(Qt.GlobalColor.white)
         self._screen = QImage(1, 1, QImage.Format.Format_RGB32)  # the paper in pixels of the screen
         self._ratio = 1.0
@@ -135,6 +140,7 @@ class Canvas(QWidget):
         self.setMinimumSize(240, 160)
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)  # a move of the pen repaints nothing beneath
         self.setMouseTracking(True)
         self.setAccessibleName("Paper")
         self.setAccessibleDescription("Draw digits here with the mouse, a pen or a finger.")
@@ -193,9 +199,14 @@ class Canvas(QWidget):
             self.tool_changed.emit(eraser)
 
     def picture(self) -> NDArray[np.uint8]:
-        """A copy of the drawing, (560, 840, 3) uint8 RGB, dark ink on white."""
+        """A copy of the drawing, (560, 840, 3) uint8 RGB, dark ink on white.
+
+        Unless something coloured lies on the paper the three channels are one and the same memory.
+        """
         width, height = PAPER
         rows = np.frombuffer(self._network.constBits(), np.uint8).reshape(height, self._network.bytesPerLine())
+        if self._network.format() == QImage.Format.Format_Grayscale8:
+            return np.broadcast_to(rows[:, :width, None].copy(), (height, width, 3))
         return rows[:, : width * 3].reshape(height, width, 3).copy()
 
     def submit(self) -> None:
@@ -206,9 +217,12 @@ class Canvas(QWidget):
     def set_labels(self, labels: tuple[Label, ...]) -> None:
         """Draw these boxes over the paper."""
         if labels != self._labels:
+            touched = QRegion()
             for label in (*self._labels, *labels):
-                self.update(self._label_rect(label))
+                if label not in self._labels or label not in labels:
+                    touched += self._label_region(label)
             self._labels = labels
+            self.update(touched)
 
     def clear(self) -> None:
         """Clean paper; undo brings the drawing back."""
@@ -302,6 +316,11 @@ class Canvas(QWidget):
 
     def _redraw(self, area: QRectF) -> None:
         """Draw everything again that touches `area`, tell the world."""
+        coloured = any(isinstance(item, Picture) and item.coloured for item in self._since_clear())
+        kind = QImage.Format.Format_RGB888 if coloured else QImage.Format.Format_Grayscale8
+        if kind != self._network.format():
+            self._network = QImage(*PAPER, kind)
+            area = QRectF(0, 0, *PAPER)
         whole = area.adjusted(-2, -2, 2, 2).toAlignedRect() & QRect(0, 0, *PAPER)
         for painter in self._painters():
             painter.setClipRect(whole)
@@ -432,15 +451,57 @@ class Canvas(QWidget):
         place = QRectF(area.x() * scale, area.y() * scale, area.width() * scale, area.height() * scale)
         return place.translated(QPointF(self._paper.topLeft())).toAlignedRect().adjusted(-1, -1, 1, 1)
 
-    def _label_rect(self, label: Label) -> QRect:
-        """Everything that a label paints on."""
-        box = self._to_screen(label.box)
-        height = round(QFontMetricsF(self._label_font()).height()) + 8
-        width = round(QFontMetricsF(self._label_font()).horizontalAdvance(label.text)) + 16
-        return box.adjusted(-8, -height - 8, width + 8, 8)
+    def _label_frame(self, label: Label) -> QRectF:
+        """Where the box of a label is drawn."""
+        scale = self._paper.width() / PAPER[0]
+        box = QRectF(label.box.topLeft() * scale, label.box.size() * scale).translated(QPointF(self._paper.topLeft()))
+        return box.adjusted(-5, -5, 5, 5) & QRectF(self._paper).adjusted(1, 1, -1, -1)
 
-    def _label_font(self) -> QFont:
-        return scaled_font(self, 1.1, bold=True)
+    def _chip_place(self, label: Label, size: QSizeF) -> QPointF:
+        """The upper left corner of what is written beside the box of a label."""
+        box = self._label_frame(label)
+        chip = QRectF(QPointF(0, 0), size)
+        chip.moveBottomLeft(box.topLeft() + QPointF(0, -2))
+        if chip.top() < self._paper.top() + 1:  # no room above: beside it
+            chip.moveTopLeft(box.topRight() + QPointF(3, 0))
+        chip.moveLeft(min(chip.left(), self._paper.right() - chip.width()))
+        ratio = self.devicePixelRatioF()  # whole pixels of the screen, so that the writing stays sharp
+        return QPointF(round(chip.x() * ratio) / ratio, round(chip.y() * ratio) / ratio)
+
+    def _label_region(self, label: Label) -> QRegion:
+        """Everything that a label paints on: the line around its box, and what is written beside it."""
+        box = self._label_frame(label).toAlignedRect().adjusted(-2, -2, 2, 2)
+        size = self._chip(label).deviceIndependentSize()
+        chip = QRectF(self._chip_place(label, size), size).toAlignedRect()
+        return QRegion(box) - QRegion(box.adjusted(6, 6, -6, -6)) + QRegion(chip)
+
+    def _chip(self, label: Label) -> QPixmap:
+        """What is written beside the box of a label, painted once."""
+        ratio = self.devicePixelRatioF()
+        key = (label.text, label.sure, ratio, self.font().key())
+        if key not in self._chips:
+            if len(self._chips) >= 64:  # a network may know a thousand words
+                self._chips.clear()
+            font = scaled_font(self, 1.1, bold=True)
+            metrics = QFontMetricsF(font)
+            size = QSizeF(metrics.horizontalAdvance(label.text) + 12, metrics.height() + 2)
+            pixmap = QPixmap(math.ceil(size.width() * ratio), math.ceil(size.height() * ratio))
+            pixmap.setDevicePixelRatio(ratio)
+            pixmap.fill(Qt.GlobalColor.transparent)
+            painter = QPainter(pixmap)
+            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+            painter.setPen(Qt.PenStyle.NoPen)
+            colour = _label_colour(label)
+            colour.setAlpha(225)
+            painter.setBrush(colour)
+            area = QRectF(QPointF(0, 0), size)
+            painter.drawRoundedRect(area, 4, 4)
+            painter.setPen(Qt.GlobalColor.white)
+            painter.setFont(font)
+            painter.drawText(area, Qt.AlignmentFlag.AlignCenter, label.text)
+            painter.end()
+            self._chips[key] = pixmap
+        return self._chips[key]
 
     def _lay_out(self) -> None:
         free = self.size() - QSize(2 * MARGIN, 2 * MARGIN)
@@ -506,16 +567,19 @@ class Canvas(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        edge = not self._paper.contains(event.rect())
+        if edge:
+            painter.fillRect(event.rect(), self.palette().window())
         painter.drawImage(QRectF(self._paper), self._screen)  # pixel for pixel, whatever the screen's density
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        if not self._paper.contains(event.rect()):
+        if edge:
             painter.setPen(QPen(theme.colour("line"), 1))
             painter.setBrush(Qt.BrushStyle.NoBrush)
             painter.drawRect(QRectF(self._paper).adjusted(-0.5, -0.5, 0.5, 0.5))
         if self.empty and event.region().intersects(self._invitation()):
             self._paint_invitation(painter)
         for label in self._labels:
-            if event.region().intersects(self._label_rect(label)):
+            if event.region().intersects(self._label_region(label)):
                 self._paint_label(painter, label)
         painter.end()
 
@@ -537,29 +601,13 @@ class Canvas(QWidget):
         )
 
     def _paint_label(self, painter: QPainter, label: Label) -> None:
-        scale = self._paper.width() / PAPER[0]
-        box = QRectF(label.box.topLeft() * scale, label.box.size() * scale).translated(QPointF(self._paper.topLeft()))
-        box = box.adjusted(-5, -5, 5, 5) & QRectF(self._paper).adjusted(1, 1, -1, -1)
-        colour = QColor("#2460c8") if label.sure else QColor("#8d949f")
-        line = QColor(colour)
+        line = _label_colour(label)
         line.setAlpha(130)
         painter.setPen(QPen(line, 1.2, Qt.PenStyle.SolidLine if label.sure else Qt.PenStyle.DashLine))
         painter.setBrush(Qt.BrushStyle.NoBrush)
-        painter.drawRoundedRect(box, 4, 4)
-        font = self._label_font()
-        metrics = QFontMetricsF(font)
-        chip = QRectF(0, 0, metrics.horizontalAdvance(label.text) + 12, metrics.height() + 2)
-        chip.moveBottomLeft(box.topLeft() + QPointF(0, -2))
-        if chip.top() < self._paper.top() + 1:  # no room above: beside it
-            chip.moveTopLeft(box.topRight() + QPointF(3, 0))
-        chip.moveLeft(min(chip.left(), self._paper.right() - chip.width()))
-        painter.setPen(Qt.PenStyle.NoPen)
-        colour.setAlpha(225)
-        painter.setBrush(colour)
-        painter.drawRoundedRect(chip, 4, 4)
-        painter.setPen(Qt.GlobalColor.white)
-        painter.setFont(font)
-        painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, label.text)
+        painter.drawRoundedRect(self._label_frame(label), 4, 4)
+        chip = self._chip(label)
+        painter.drawPixmap(self._chip_place(label, chip.deviceIndependentSize()), chip)
 
     def mousePressEvent(self, event: QMouseEvent) -> None:
         if event.button() == Qt.MouseButton.LeftButton:
@@ -592,6 +640,10 @@ class Canvas(QWidget):
             event.accept()
         else:
             event.ignore()
+
+
+def _label_colour(label: Label) -> QColor:
+    return QColor("#2460c8") if label.sure else QColor("#8d949f")
 
 
 def encoded(image: QImage, kind: bytes = b"png", quality: int = -1) -> bytes:
@@ -650,7 +702,7 @@ def _for_paper(image: QImage, room: QSize) -> QImage:
     image = image.convertToFormat(QImage.Format.Format_RGB32)  # what is painted fastest
     if _light_on_dark(image):
         image.invertPixels(QImage.InvertMode.InvertRgb)
-    return image
+    return image.convertToFormat(QImage.Format.Format_Grayscale8) if image.isGrayscale() else image
 
 
 def _light_ink(image: QImage) -> bool:

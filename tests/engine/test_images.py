@@ -19,6 +19,7 @@ from engine.images import (
     choose,
     ink_box,
     lay_out,
+    lay_out_drawing,
     letterbox,
     read_picture,
     resize_centre_crop,
@@ -328,6 +329,55 @@ def test_a_photograph_stays_one_piece_or_few() -> None:
     layout = lay_out(to_ink(scene()))
     assert 1 <= len(layout) < 40
     assert layout.inputs.dtype == np.uint8
+
+
+def drawing(kind: str, rng: np.random.Generator) -> Image:
+    """Lines as somebody may draw them: over the edge, grey, on paper of any kind."""
+    ink = np.zeros((280, 420), np.uint8)
+    for _ in range(rng.integers(1, 7)):
+        start, reach = rng.integers([40, 40], [380, 240]), 400 if rng.random() < 0.2 else 60
+        points = start + rng.integers(-reach, reach, (rng.integers(2, 5), 2))
+        level = int(rng.integers(40, 256)) if rng.random() < 0.3 else 255
+        cv2.polylines(ink, [points.astype(np.int32)], False, level, int(rng.integers(2, 30)), cv2.LINE_AA)
+    match kind:
+        case "dark on white":
+            return 255 - ink
+        case "one plane seen three times":
+            return np.broadcast_to((255 - ink)[:, :, None], (*ink.shape, 3))
+        case "white on dark":
+            return ink
+        case "on grey paper":
+            return np.minimum(255 - ink, np.uint8(rng.integers(180, 255)))
+        case "of a JPEG file":
+            return np.asarray(cv2.imdecode(cv2.imencode(".jpg", 255 - ink)[1], 0), np.uint8)
+        case _:
+            coloured = np.repeat((255 - ink)[:, :, None], 3, axis=2)
+            coloured[80:160, 100:200] = rng.integers(0, 256, 3)
+            return coloured
+
+
+@pytest.mark.parametrize(
+    "kind",
+    ["dark on white", "one plane seen three times", "white on dark", "on grey paper", "of a JPEG file", "coloured"],
+)
+def test_the_quick_way_lays_a_drawing_out_exactly_like_the_long_one(kind: str) -> None:
+    rng = np.random.default_rng(5)
+    several = 0
+    for _ in range(60):
+        picture = drawing(kind, rng)
+        quick, long = lay_out_drawing(picture), lay_out(to_ink(picture))
+        assert (quick.boxes, quick.spans, quick.cuts) == (long.boxes, long.spans, long.cuts)
+        assert np.array_equal(quick.inputs, long.inputs)
+        several += len(quick) > 1
+    assert several > 10
+
+
+@pytest.mark.parametrize(
+    "picture", [np.full((90, 120), 255, np.uint8), np.zeros((0, 0), np.uint8), canvas([3])[:28, :28]]
+)
+def test_the_quick_way_takes_blank_empty_and_small_pictures(picture: Image) -> None:
+    quick, long = lay_out_drawing(picture), lay_out(to_ink(picture))
+    assert quick.boxes == long.boxes and np.array_equal(quick.inputs, long.inputs)
 
 
 def test_choosing_without_a_class_for_the_rest() -> None:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from PySide6.QtCore import QEvent, QPoint, QPointF, Qt
+from PySide6.QtCore import QEvent, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import (
     QGuiApplication,
     QImage,
@@ -22,7 +22,7 @@ from PySide6.QtWidgets import QApplication
 
 from engine import Frame
 from gui.bridge import Bridge
-from gui.canvas import PAPER, Canvas, Picture
+from gui.canvas import PAPER, Canvas, Label, Picture
 from tests.gui.conftest import ONE, SEVEN, mouse, stroke
 
 
@@ -51,6 +51,32 @@ def test_every_move_of_the_pen_is_handed_on(canvas: Canvas) -> None:
     assert all(frame.drawing and frame.image.shape == (PAPER[1], PAPER[0], 3) for frame in frames)
     dark = [int((frame.image < 128).sum()) for frame in frames]
     assert dark == sorted(dark) and dark[0] < dark[-1]
+
+
+def test_only_something_coloured_makes_a_frame_three_planes(canvas: Canvas) -> None:
+    frames: list[Frame] = []
+    canvas.frame.connect(frames.append)
+    canvas.submit()
+    assert frames[-1].blank
+    stroke(canvas, SEVEN)
+    drawn = frames[-1].image
+    assert drawn.strides[2] == 0 and not frames[-1].blank, "one plane, seen three times"
+    stroke(canvas, ONE)
+    assert int((drawn < 128).sum()) < int((frames[-1].image < 128).sum()), "a frame that was sent stays as it was"
+    grey, red = QImage(60, 40, QImage.Format.Format_RGB32), QImage(60, 40, QImage.Format.Format_RGB32)
+    grey.fill(Qt.GlobalColor.lightGray)
+    red.fill(Qt.GlobalColor.darkRed)
+    canvas.insert_image(grey)
+    assert frames[-1].image.strides[2] == 0 and frames[-1].image[280, 420].tolist() == [192] * 3
+    canvas.undo()
+    before = canvas.picture()
+    canvas.insert_image(red)
+    assert frames[-1].image.strides[2] == 1 and frames[-1].image[280, 420].tolist() == [128, 0, 0]
+    canvas.undo()
+    assert frames[-1].image.strides[2] == 0 and np.array_equal(frames[-1].image, before)
+    canvas.redo()
+    canvas.clear()
+    assert frames[-1].blank and frames[-1].image.strides[2] == 0
 
 
 def test_ink_lies_where_the_mouse_was(canvas: Canvas) -> None:
@@ -225,6 +251,25 @@ def test_copy_and_paste(canvas: Canvas) -> None:
     assert np.array_equal(canvas.picture(), drawn)
     canvas.undo()
     assert canvas.empty
+
+
+def test_labels_leave_nothing_behind_when_they_move_or_go(canvas: Canvas, qtbot) -> None:
+    def on_the_screen() -> QImage:
+        return canvas.screen().grabWindow(canvas.winId()).toImage().convertToFormat(QImage.Format.Format_RGB32)
+
+    def whole() -> QImage:
+        return canvas.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+
+    stroke(canvas, SEVEN)
+    qtbot.waitUntil(lambda: on_the_screen() == whole())
+    clean = whole()
+    places = (QRectF(300, 100, 280, 350), QRectF(310, 120, 260, 380), QRectF(2, 2, 90, 60), QRectF(700, 400, 138, 158))
+    for number, place in enumerate(places):
+        canvas.set_labels((Label(place, str(number), sure=number % 2 == 0), Label(places[-1], "not a digit", False)))
+        qtbot.waitUntil(lambda: on_the_screen() == whole())
+        assert whole() != clean
+    canvas.set_labels(())
+    qtbot.waitUntil(lambda: on_the_screen() == clean)
 
 
 def test_pasting_without_a_picture_says_so(canvas: Canvas, qtbot) -> None:
