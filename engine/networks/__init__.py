@@ -17,11 +17,8 @@ from engine.types import Task
 if TYPE_CHECKING:
     from torch import nn
 
-FAMILIES = (
-    "digits",
-    "detector",
-    "imagenet",
-)  # modules of this package, in the order in which people see their networks
+# Modules of this package, in the order in which people see their networks.
+FAMILIES = ("digits", "detector", "imagenet", "coco")
 
 
 class Builder(Protocol):

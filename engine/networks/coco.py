@@ -36,21 +36,22 @@ class OneStage(nn.Module):
     wants forty megabytes for a picture.
     """
 
+    anchors: Tensor
+    columns: Tensor
+
     def __init__(
-        self, model: nn.Module, *, size: int, columns: Sequence[int], kind: Literal["ssd", "retinanet", "fcos"]
+        self, model: Any, *, size: int, columns: Sequence[int], kind: Literal["ssd", "retinanet", "fcos"]
     ) -> None:
         super().__init__()
-        self.backbone: nn.Module = model.backbone
-        self.head: nn.Module = model.head
+        self.backbone: Any = model.backbone
+        self.head: Any = model.head
         self.size, self.kind = size, kind
         self.keep = 0 if kind == "ssd" else int(model.topk_candidates)
         weights = (10.0, 10.0, 5.0, 5.0) if kind == "ssd" else (1.0, 1.0, 1.0, 1.0)
         self.code_weights = weights
         features, anchors = _anchors(model.eval(), model.anchor_generator, size)
         per_place = model.anchor_generator.num_anchors_per_location()
-        self.counts = [
-            each.shape[-2] * each.shape[-1] * count for each, count in zip(features, per_place, strict=True)
-        ]
+        self.counts = [each.shape[-2] * each.shape[-1] * count for each, count in zip(features, per_place, strict=True)]
         self.register_buffer("anchors", anchors, persistent=False)
         self.register_buffer("columns", torch.tensor(list(columns)), persistent=False)
 
@@ -92,19 +93,19 @@ class TwoStage(nn.Module):
     probable pairs leave the network. Fewer places than `proposals` (some overlap) are filled up with empty rows.
     """
 
-    def __init__(
-        self, model: nn.Module, *, size: int, columns: Sequence[int], proposals: int = 0, rows: int = 1000
-    ) -> None:
+    anchors: Tensor
+    columns: Tensor
+    exact = True  # rounded to half of their bits, places in a picture of 640 pixels would be off by some of them
+
+    def __init__(self, model: Any, *, size: int, columns: Sequence[int], proposals: int = 0, rows: int = 1000) -> None:
         super().__init__()
-        self.backbone: nn.Module = model.backbone
-        self.rpn: nn.Module = model.rpn
-        self.roi_heads: nn.Module = model.roi_heads
+        self.backbone: Any = model.backbone
+        self.rpn: Any = model.rpn
+        self.roi_heads: Any = model.roi_heads
         self.size, self.rows = size, rows
         features, anchors = _anchors(model.eval(), model.rpn.anchor_generator, size)
         per_place = model.rpn.anchor_generator.num_anchors_per_location()
-        self.counts = [
-            each.shape[-2] * each.shape[-1] * count for each, count in zip(features, per_place, strict=True)
-        ]
+        self.counts = [each.shape[-2] * each.shape[-1] * count for each, count in zip(features, per_place, strict=True)]
         self.before = int(model.rpn.pre_nms_top_n())
         self.proposals = proposals or int(model.rpn.post_nms_top_n())
         pool = model.roi_heads.box_roi_pool
@@ -200,7 +201,7 @@ def _scale(side: int, size: int) -> float:
     return float(2.0 ** round(math.log2(side / size)))
 
 
-def _anchors(model: nn.Module, generator: nn.Module, size: int) -> tuple[list[Tensor], Tensor]:
+def _anchors(model: Any, generator: Any, size: int) -> tuple[list[Tensor], Tensor]:
     """The grids of a square picture, and all their anchors (A, 4) as corners in parts of a pixel, int32."""
     with torch.no_grad():
         blank = torch.zeros(1, 3, size, size)
@@ -231,7 +232,7 @@ def _enter(
 ) -> Callable[..., nn.Module]:
     make = getattr(detection, name)
 
-    @register(name, title=title, help=help, teachable=False)
+    @register(name, title=title, help=help, teachable=False, task="detection")
     def build(
         *,
         classes: int,
