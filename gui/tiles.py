@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QRectF, Qt, Signal
-from PySide6.QtGui import QImage, QPainter, QPaintEvent, QResizeEvent
+from PySide6.QtGui import QColor, QImage, QPainter, QPaintEvent, QPixmap, QResizeEvent
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from gui.theme import scaled_font, theme
@@ -62,6 +62,13 @@ class Tiles:
             self._cells[whole, : len(maps) - full] = values[full:]
         return self.picture
 
+    def painted(self, table: list[int]) -> QPixmap:
+        """The picture with each byte in its colour of `table` (256 of 0xffRRGGBB)."""
+        height, width = self.picture.shape
+        bytes_ = QImage(self._padded.data, width, height, self._padded.strides[0], QImage.Format.Format_Indexed8)
+        bytes_.setColorTable(table)
+        return QPixmap.fromImage(bytes_.convertToFormat(QImage.Format.Format_RGB32))
+
     def at(self, x: float, y: float) -> tuple[int, int, int] | None:
         """(map, row, column) under a point of the picture; None in a gap."""
         if x < 0 or y < 0:
@@ -81,12 +88,6 @@ class Tiles:
         """Where a map lies in the picture."""
         row, column = divmod(number, self.columns)
         return QRectF(column * self.pitch[1], row * self.pitch[0], self.tile[1], self.tile[0])
-
-
-def compose_tiles(maps: Maps, *, room: tuple[float, float] = (900.0, 160.0)) -> NDArray[np.uint8]:
-    """All maps (C, H, W) float32 in one picture (uint8), each with its own scale. For one picture; else use `Tiles`."""
-    tiles = Tiles((maps.shape[0], maps.shape[1], maps.shape[2]), room=room)
-    return tiles.compose(maps, maps.min(axis=(1, 2), keepdims=True), maps.max(axis=(1, 2), keepdims=True))
 
 
 def best_columns(count: int, pitch: tuple[int, int], room: tuple[float, float]) -> int:
@@ -126,13 +127,15 @@ class MapView(QWidget):
         self.view.setMouseTracking(True)
         self.box = pg.ViewBox(lockAspect=True, enableMouse=False, enableMenu=False, invertY=True, defaultPadding=0.0)
         self.view.setCentralItem(self.box)
-        self.item = pg.ImageItem(axisOrder="row-major")
-        self.box.addItem(self.item)
+        # pyqtgraph's own image item takes four times as long: it looks levels up and enlarges a picture of indices.
+        self.item = pg.QtWidgets.QGraphicsPixmapItem()
+        self.box.addItem(self.item, ignoreBounds=True)
         self._frame = pg.QtWidgets.QGraphicsRectItem()
         self._frame.setZValue(10)
         self._frame.hide()
         self.box.addItem(self._frame, ignoreBounds=True)
         self._luts: dict[bool, NDArray[np.uint8]] = {}
+        self._tables: dict[bool, list[int]] = {}
         scene = self.view.scene()
         scene.sigMouseMoved.connect(self._moved)
         scene.sigMouseClicked.connect(self._pressed)
@@ -150,7 +153,17 @@ class MapView(QWidget):
             self._luts[signed] = np.vstack([np.zeros((1, 4), np.uint8), colours.astype(np.uint8)])
         return self._luts[signed]
 
+    def _table(self) -> list[int]:
+        """What each byte of the picture is painted with; the gaps take the ground's colour."""
+        if self._signed not in self._tables:
+            colours = [QColor(*rgba).rgb() for rgba in self.lut(self._signed)[1:, :3].tolist()]
+            self._tables[self._signed] = [theme.colour("base").rgb(), *colours]
+        return self._tables[self._signed]
+
     def recolour(self) -> None:
+        self._tables.clear()
+        if self.tiles is not None:
+            self.item.setPixmap(self.tiles.painted(self._table()))
         self.view.setBackground(theme.colour("base"))
         self._frame.setPen(self._pg.mkPen(theme.colours.accent, width=2.5))
 
@@ -160,11 +173,9 @@ class MapView(QWidget):
         if self.tiles is None or self.tiles.shape != shape:
             self._make_tiles(shape, names)
         assert self.tiles is not None
-        picture = self.tiles.compose(maps, low, high)
-        if signed != self._signed or self.item.lut is None:
-            self._signed = signed
-            self.item.setLookupTable(self.lut(signed), update=False)
-        self.item.setImage(picture, autoLevels=False, levels=(0, 255))
+        self._signed = signed
+        self.tiles.compose(maps, low, high)
+        self.item.setPixmap(self.tiles.painted(self._table()))
         if not self.item.isVisible():
             self.item.show()
             for name in self._names:
@@ -247,7 +258,7 @@ class MapView(QWidget):
             flat = [shown.picture[_slices(shown, i)] for i in range(tiles.shape[0])]
             for number, cell in enumerate(flat):
                 self.tiles.picture[_slices(self.tiles, number)] = cell
-            self.item.setImage(self.tiles.picture, autoLevels=False, levels=(0, 255))
+            self.item.setPixmap(self.tiles.painted(self._table()))
         self._fit()
 
 

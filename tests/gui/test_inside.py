@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from PySide6.QtCore import Qt
+from PySide6.QtCore import QPointF, Qt
 
-from gui.tiles import Tiles, best_columns, compose_tiles
+from gui.theme import theme
+from gui.tiles import MapView, Tiles, best_columns
 from gui.window import MainWindow
 from tests.gui.conftest import SEVEN, stroke
 
@@ -35,7 +36,26 @@ def test_values_beyond_the_scale_take_its_ends() -> None:
 
 
 def test_maps_without_contrast_do_no_harm() -> None:
-    assert compose_tiles(np.zeros((4, 3, 3), np.float32)).max() == 1
+    assert Tiles((4, 3, 3), room=(100.0, 100.0)).compose(np.zeros((4, 3, 3), np.float32), 0.0, 0.0).max() == 1
+
+
+def test_maps_are_on_the_screen_in_their_colours(qtbot) -> None:
+    view = MapView()
+    qtbot.addWidget(view)
+    view.resize(300, 300)
+    view.show()
+    maps = np.zeros((4, 6, 6), np.float32)
+    maps[0, :3], maps[3] = 1.0, 0.5
+    for signed in (False, True):
+        view.show_maps(maps, -1.0 if signed else 0.0, 1.0, signed=signed)
+        picture = view.grab().toImage()
+        for number, row, share in ((0, 1, 1.0), (0, 4, 0.0), (2, 2, 0.0), (3, 2, 0.5)):
+            place = view.tiles.place(number)
+            point = view.box.mapViewToScene(QPointF(place.x() + 3, place.y() + row + 0.5)).toPoint()
+            expected = view.lut(signed)[1 + int(254 * (share / 2 + 0.5 if signed else share)), :3]
+            assert picture.pixelColor(point).getRgb()[:3] == tuple(expected.tolist())
+        gap = view.box.mapViewToScene(QPointF(6.5, 3.0)).toPoint()
+        assert picture.pixelColor(gap) == theme.colour("base")
 
 
 def test_a_wide_room_takes_more_columns() -> None:
