@@ -1,7 +1,7 @@
 """The live flow's inference thread: frames in, results out, the latest wins on both sides.
 
-It owns the running network. Loading another one, looking into a layer and reading a frame all happen in this one
-thread, which sleeps until there is something to do.
+It owns the running network and the tracker of what that detects. Loading another one, looking into a layer and reading
+a frame all happen in this one thread, which sleeps until there is something to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,8 @@ from engine.errors import Cancelled, EngineError
 from engine.types import Frame, ModelCard, Result
 
 if TYPE_CHECKING:
-    from engine.vision.classify import Classifier
+    from engine.vision import Reader
+    from engine.vision.track import Follower
 
 _log = logging.getLogger(__name__)
 
@@ -80,7 +81,8 @@ class LiveSession:
         self._region = 0
         self._last: Frame | None = None
         self._ending = False
-        self._classifier: Classifier | None = None
+        self._reader: Reader | None = None
+        self._follower: Follower | None = None  # where the network detects
         self._generation = 0
         self._failing = False
         self._worker = Worker("inference", self._run)
@@ -138,8 +140,8 @@ class LiveSession:
             if watch != watched:
                 watched = watch
                 frame = frame or self._last
-            if frame is not None and self._classifier is not None:
-                self._read(frame, self._classifier, watch, again=frame is read)
+            if frame is not None and self._reader is not None:
+                self._read(frame, self._reader, watch, again=frame is read)
                 read = frame
 
     def _load(self, name: str, asked: int) -> None:
@@ -148,9 +150,14 @@ class LiveSession:
         self._tell(ModelState(name, "loading", generation=self._generation))
         try:
             card = zoo.model_card(name)
-            from engine.vision.classify import Classifier
+            from engine.vision import open_reader
 
-            classifier = Classifier(card, cancelled=lambda: self._ending or asked != self._asked)
+            reader = open_reader(card, cancelled=lambda: self._ending or asked != self._asked)
+            follower = None
+            if card.task == "detection":
+                from engine.vision.track import Follower
+
+                follower = Follower(sure=card.min_score)
         except Cancelled:  # another one is wanted by now, or none
             return
         except EngineError as error:
@@ -161,16 +168,18 @@ class LiveSession:
             failure = EngineError(f"The model “{name}” could not be loaded.", f"{type(error).__name__}: {error}")
             self._tell(ModelState(name, "failed", error=failure, generation=self._generation))
             return
-        self._classifier = classifier
+        self._reader, self._follower = reader, follower
         self._generation += 1
         self._failing = False
         self.results.take()  # what the network before has read and nobody has seen
-        device = classifier.network.device
-        self._tell(ModelState(name, "ready", classifier.card, device.title, device.why, generation=self._generation))
+        device = reader.network.device
+        self._tell(ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation))
 
-    def _read(self, frame: Frame, classifier: Classifier, watch: tuple[str | None, int], *, again: bool) -> None:
+    def _read(self, frame: Frame, reader: Reader, watch: tuple[str | None, int], *, again: bool) -> None:
         try:
-            result = classifier.predict(frame, layer=watch[0], region=watch[1], generation=self._generation)
+            result = reader.predict(frame, layer=watch[0], region=watch[1], generation=self._generation)
+            if self._follower is not None:
+                result = self._follower.follow(result)
             if again:  # how long ago an old frame was captured says nothing about the pace of the flow
                 result = dataclasses.replace(result, timings=dataclasses.replace(result.timings, waiting=0.0))
         except Exception as error:
@@ -179,7 +188,7 @@ class LiveSession:
                 _log.warning("a frame of %s failed", frame.source, exc_info=True)
                 if not isinstance(error, EngineError):
                     error = EngineError(
-                        f"“{classifier.card.name}” could not read this picture.", f"{type(error).__name__}: {error}"
+                        f"“{reader.card.name}” could not read this picture.", f"{type(error).__name__}: {error}"
                     )
                 if not self._ending:
                     self._on_error(error)

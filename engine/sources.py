@@ -224,7 +224,8 @@ class _CameraSource:
         ok, image = self._capture.read()
         if not ok or image is None:
             return None
-        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, time.perf_counter())
+        now = time.perf_counter()
+        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, now, clock=now)
         self._index += 1
         return frame
 
@@ -277,7 +278,9 @@ class _VideoSource:
             if not self.info.live:  # now the number of frames is known, whatever the header says
                 self.info = dataclasses.replace(self.info, frames=self._index)
             return None
-        frame = Frame(image, self.info.title, self._index, time.perf_counter())
+        now = time.perf_counter()
+        clock = now if self.info.live else self._index / self.info.fps
+        frame = Frame(image, self.info.title, self._index, now, clock=clock)
         self._index += 1
         return frame
 
@@ -397,7 +400,8 @@ class _ScreenSource:
             image = self._grab()
         except Exception as error:
             raise EngineError("The screen cannot be read any more.", "Choose the region again.") from error
-        frame = Frame(image, "Screen", self._index, time.perf_counter())
+        now = time.perf_counter()
+        frame = Frame(image, "Screen", self._index, now, clock=now)
         self._index += 1
         return frame
 
@@ -458,7 +462,8 @@ class MovingDigits:
         return "".join(str(random.integers(10)) for _ in range(self._DIGITS))
 
     def read(self) -> Frame | None:
-        frame = Frame(self.picture(self._next), self.info.title, self._next, time.perf_counter())
+        clock = self._next / self.info.fps
+        frame = Frame(self.picture(self._next), self.info.title, self._next, time.perf_counter(), clock=clock)
         self._next += 1
         return frame
 

@@ -32,6 +32,8 @@ class Frame:
         index: counts up from 0 within the source.
         time: seconds on the clock of `time.perf_counter` when it was captured.
         drawing: it is ink on a plain ground (the canvas), so a network for drawings need not guess.
+        clock: seconds on the source's own clock, by which things move on from one frame to the next: in a video since
+            its beginning; None: a picture by itself.
     """
 
     image: Image
@@ -39,6 +41,7 @@ class Frame:
     index: int
     time: float
     drawing: bool = False
+    clock: float | None = None
 
     def __post_init__(self) -> None:
         if self.image.dtype != np.uint8 or self.image.ndim != 3 or self.image.shape[2] != 3 or not self.image.size:
@@ -236,6 +239,25 @@ class Layer:
 
 
 @dataclass(frozen=True)
+class Download:
+    """Where the weights of a well-known network are to be had from those who made them.
+
+    Attributes:
+        url: of the official file.
+        size: of that file in bytes, as published: to the kilobyte.
+        sha256: the first digits of its SHA-256 in hexadecimal, as the file's name holds them.
+    """
+
+    url: str
+    size: int
+    sha256: str
+
+    @property
+    def file_name(self) -> str:
+        return self.url.rsplit("/", 1)[-1]
+
+
+@dataclass(frozen=True)
 class ModelCard:
     """Everything about one model; the same object serves training, live use, evaluation and export.
 
@@ -259,7 +281,10 @@ class ModelCard:
         offered: the classes that are shown unless others are asked for: those that it does well; empty: all.
         min_score: what is less probable is not shown unless asked for.
         metrics: what was measured, by name, such as {"MNIST test accuracy": 0.9972}.
-        origin: "bundled", "trained", "downloaded" or "random".
+        published: what those who made the weights have measured, by name.
+        operations: multiplications for one picture as published, in billions (10^9); 0 if unknown.
+        download: where the official weights are to be had, if they are not this project's.
+        origin: "bundled", "trained", "downloaded", "imported" (a file of the user's) or "random".
     """
 
     name: str
@@ -281,7 +306,10 @@ class ModelCard:
     sha256: str = ""
     parameters: int = 0
     metrics: Mapping[str, float] = field(default_factory=dict)
+    published: Mapping[str, float] = field(default_factory=dict)
+    operations: float = 0.0
+    download: Download | None = None
     notes: str = ""
     recipe: str = ""
     licence: str = ""
-    origin: Literal["bundled", "trained", "downloaded", "random"] = "trained"
+    origin: Literal["bundled", "trained", "downloaded", "imported", "random"] = "trained"

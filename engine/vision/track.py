@@ -11,12 +11,13 @@ One `Tracker` follows one source; time is the source's own, so frames may be lef
 from __future__ import annotations
 
 import dataclasses
+import time as clocks
 
 import lap
 import numpy as np
 from numpy.typing import NDArray
 
-from engine.types import Detections
+from engine.types import Detections, Frame, Result
 
 _UNSURE = 0.1  # probability below which a box says nothing even where an object is expected
 _NEAR = 0.2  # IoU with its expected place from which a sure box may be an object
@@ -183,6 +184,42 @@ class Tracker:
             shorter = self._seen[one] - self._born[one] <= self._seen[other] - self._born[other]
             which[one if shorter else other] = True
         return which
+
+
+class Follower:
+    """Numbers the objects of whatever plays: each source, and each stretch of one that runs forward, from 1 on."""
+
+    def __init__(self, *, sure: float) -> None:
+        """
+        Args:
+            sure: see `Tracker`; what is shown to people should have a number, so the least score that is shown.
+        """
+        self._sure = sure
+        self._tracker = Tracker(sure=sure)
+        self._last: Frame | None = None
+        self._clock = 0.0  # of that frame
+        self._numbers: _Numbers | None = None
+
+    def follow(self, result: Result) -> Result:
+        """The result with the numbers of its objects; as it is where nothing was detected, or nothing moves.
+
+        The last frame may come again (another layer is watched): its objects keep their numbers.
+        """
+        frame, detections, before = result.frame, result.detections, self._last
+        if detections is None or frame.clock is None:
+            return result
+        begun = clocks.perf_counter()
+        if frame is before and self._numbers is not None and len(self._numbers) == len(detections):
+            tracked = dataclasses.replace(detections, track_id=self._numbers)
+        else:
+            goes_on = before is not None and before.source == frame.source and self._clock <= frame.clock
+            if not goes_on:
+                self._tracker = Tracker(sure=self._sure)
+            tracked = self._tracker.update(detections, frame.clock)
+        self._last, self._clock, self._numbers = frame, frame.clock, tracked.track_id
+        took = result.timings.postprocess + clocks.perf_counter() - begun
+        timings = dataclasses.replace(result.timings, postprocess=took)
+        return dataclasses.replace(result, detections=tracked, timings=timings)
 
 
 def _state(boxes: _Matrix) -> _Matrix:

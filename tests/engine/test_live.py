@@ -16,6 +16,7 @@ from engine.live import LiveSession, ModelState
 from engine.sources import Capture
 from engine.types import Frame, Result
 from engine.vision.classify import Classifier
+from tests.engine.conftest import spotted
 
 
 class Viewer:
@@ -247,3 +248,43 @@ def test_stop_while_idle_or_busy_ends_the_thread(home: Path) -> None:
     busy.session.use("tiny-colour")
     busy.session.submit(drawn(1))
     assert len(busy.states) == before
+
+
+# --- detectors
+
+
+def moved(index: int, *, clock: bool = True, source: str = "clip.mp4") -> Frame:
+    image = np.roll(spotted((1, 2, "red")), 8 * index, axis=1)
+    return Frame(image, source, index, time.perf_counter(), clock=index / 25 if clock else None)
+
+
+def test_what_plays_is_followed_and_a_jump_back_begins_anew(viewer: Viewer) -> None:
+    viewer.use("spots")
+    assert viewer.states[-1].card is not None
+    assert viewer.states[-1].card.task == "detection"
+
+    def tracks(frame: Frame) -> list[int] | None:
+        viewer.session.submit(frame)
+        viewer.wait(lambda: bool(viewer.results) and viewer.results[-1].frame is frame)
+        found = viewer.results[-1].detections
+        assert found is not None
+        assert len(found)
+        return None if found.track_id is None else [int(found.track_id[0])]
+
+    assert [tracks(moved(index)) for index in range(4)] == [[1]] * 4
+    assert tracks(moved(1)) == [1]
+    assert tracks(moved(30, source="other.mp4")) == [1]
+    assert tracks(moved(0, clock=False)) is None
+
+
+def test_looking_into_a_layer_keeps_the_numbers(viewer: Viewer) -> None:
+    viewer.use("spots")
+    viewer.session.submit(moved(0))
+    viewer.wait(lambda: bool(viewer.results))
+    viewer.session.watch("colour")
+    viewer.wait(lambda: viewer.results[-1].activations is not None)
+    first, again = viewer.results[0].detections, viewer.results[-1].detections
+    assert first is not None and first.track_id is not None
+    assert again is not None and again.track_id is not None
+    assert again.track_id.tolist() == first.track_id.tolist()
+    assert first.track_id[0] == 1

@@ -81,6 +81,20 @@ def test_video_tells_its_frames_and_can_be_sought_in(make_video: Callable[..., P
     source.close()
 
 
+def test_a_video_has_a_clock_of_its_own_and_a_picture_has_none(make_video: Callable[..., Path], tmp_path: Path) -> None:
+    source = open_source(str(make_video(frames=6, fps=20.0)))
+    assert [frame.clock for frame in iter(source.read, None)] == pytest.approx([index / 20 for index in range(6)])
+    source.seek(2)
+    frame = source.read()
+    assert frame is not None
+    assert frame.clock == pytest.approx(0.1)
+    source.close()
+    cv2.imwrite(str(tmp_path / "picture.png"), np.zeros((20, 20), np.uint8))
+    picture = open_source(str(tmp_path / "picture.png")).read()
+    assert picture is not None
+    assert picture.clock is None
+
+
 def test_video_that_breaks_off_ends_with_the_frames_it_has(make_video: Callable[..., Path]) -> None:
     path = make_video(frames=20)
     data = path.read_bytes()

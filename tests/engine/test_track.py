@@ -8,8 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pytest
 
-from engine.types import Detections
-from engine.vision.track import Tracker, _matched
+from engine.types import Detections, Frame, Result
+from engine.vision.track import Follower, Tracker, _matched
 
 LABELS = ("person", "dog")
 
@@ -187,3 +187,48 @@ def test_matches_are_the_best_there_are() -> None:
         )
         assert gain == pytest.approx(best)
     assert _matched(np.zeros((0, 4)), 0.2) == []
+
+
+# --- whatever plays
+
+
+def result(frame: Frame, *seen: Seen) -> Result:
+    return Result(frame, "mine", detections=detections(seen))
+
+
+def shown(index: int, *, source: str = "clip.mp4", clock: bool = True) -> Frame:
+    return Frame(np.zeros((4, 4, 3), np.uint8), source, index, 0.0, clock=index / 25 if clock else None)
+
+
+def found(answer: Result) -> list[int] | None:
+    assert answer.detections is not None
+    tracks = answer.detections.track_id
+    return None if tracks is None else tracks.tolist()
+
+
+def test_a_jump_back_or_another_source_begins_anew() -> None:
+    follower = Follower(sure=0.3)
+    for index in range(3):
+        assert found(follower.follow(result(shown(index), person(100 + index)))) == [1]
+    follower.follow(result(shown(3), person(103), person(400, score=0.4)))
+    assert found(follower.follow(result(shown(4), person(104), person(400, score=0.4)))) == [1, 2]
+    assert found(follower.follow(result(shown(2), person(400)))) == [1]
+    assert found(follower.follow(result(shown(3), person(400)))) == [1]
+    assert found(follower.follow(result(shown(4, source="other.mp4"), person(100)))) == [1]
+
+
+def test_the_same_frame_again_keeps_its_numbers() -> None:
+    follower = Follower(sure=0.3)
+    follower.follow(result(shown(0), person(100)))
+    frame = shown(1)
+    assert found(follower.follow(result(frame, person(100), person(400)))) == [1, -1]
+    assert found(follower.follow(result(frame, person(100), person(400)))) == [1, -1]
+    assert found(follower.follow(result(shown(2), person(100), person(400)))) == [1, 2]
+
+
+def test_pictures_by_themselves_are_not_followed() -> None:
+    follower = Follower(sure=0.3)
+    picture = result(shown(0, clock=False), person(100))
+    assert follower.follow(picture) is picture
+    drawn = Result(shown(0), "mine")
+    assert follower.follow(drawn) is drawn
