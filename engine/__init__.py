@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from engine.concurrency import on_thread_failure as on_thread_failure
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
+    from engine.export import DetectionExport as DetectionExport
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
     from engine.recording import Recording as Recording
@@ -58,6 +59,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "engine.concurrency": "Latest Worker on_thread_failure",
     "engine.errors": "Cancelled EngineError",
+    "engine.export": "DetectionExport",
     "engine.live": "LiveSession ModelState",
     "engine.recording": "Recording RecordingState",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",

@@ -219,13 +219,16 @@ class _CameraSource:
         fps = _sane_rate(self._capture.get(cv2.CAP_PROP_FPS), 30.0)
         self.info = SourceInfo(chosen.name, "camera", width, height, fps, None, live=True)
         self._index = 0
+        self._begun = time.perf_counter()
 
     def read(self) -> Frame | None:
         ok, image = self._capture.read()
         if not ok or image is None:
             return None
         now = time.perf_counter()
-        frame = Frame(cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, now, clock=now)
+        frame = Frame(
+            cv2.cvtColor(image, cv2.COLOR_BGR2RGB), self.info.title, self._index, now, clock=now - self._begun
+        )
         self._index += 1
         return frame
 
@@ -264,6 +267,7 @@ class _VideoSource:
         frames = int(promised) if believed else None
         live = remote and frames is None  # otherwise it is a file that lies elsewhere
         self.info = SourceInfo(title, "video", width, height, fps, frames, live)
+        self._begun = time.perf_counter()
         self._index = 0  # of the frame that is read next
         self._decoded = 0  # of the frame that the decoder gives next
         self._recent: collections.deque[tuple[int, Image]] = collections.deque(
@@ -279,7 +283,7 @@ class _VideoSource:
                 self.info = dataclasses.replace(self.info, frames=self._index)
             return None
         now = time.perf_counter()
-        clock = now if self.info.live else self._index / self.info.fps
+        clock = now - self._begun if self.info.live else self._index / self.info.fps
         frame = Frame(image, self.info.title, self._index, now, clock=clock)
         self._index += 1
         return frame
@@ -379,6 +383,7 @@ class _ScreenSource:
                 f"“{region}” is no region of the screen.", "Write it as screen:x,y,width,height in pixels."
             )
         self._index = 0
+        self._begun = time.perf_counter()
         try:
             import mss
 
@@ -401,7 +406,7 @@ class _ScreenSource:
         except Exception as error:
             raise EngineError("The screen cannot be read any more.", "Choose the region again.") from error
         now = time.perf_counter()
-        frame = Frame(image, "Screen", self._index, now, clock=now)
+        frame = Frame(image, "Screen", self._index, now, clock=now - self._begun)
         self._index += 1
         return frame
 

@@ -32,8 +32,8 @@ class Frame:
         index: counts up from 0 within the source.
         time: seconds on the clock of `time.perf_counter` when it was captured.
         drawing: it is ink on a plain ground (the canvas), so a network for drawings need not guess.
-        clock: seconds on the source's own clock, by which things move on from one frame to the next: in a video since
-            its beginning; None: a picture by itself.
+        clock: seconds since the source's beginning, on the clock by which things move on from one frame to the next:
+            a video's own, however fast it is played; None: a picture by itself.
     """
 
     image: Image
