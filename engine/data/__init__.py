@@ -13,9 +13,9 @@ import struct
 import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -25,6 +25,9 @@ from torch import Tensor
 from engine.errors import Cancelled, EngineError
 from engine.images import PICTURES, read_picture, resize_centre_crop
 from engine.sources import find_files
+
+if TYPE_CHECKING:
+    from engine.data.detection import SceneData
 
 DIGITS = tuple("0123456789")
 FASHION = (
@@ -100,6 +103,37 @@ class DataSet:
         if not len(self.mean) == len(self.std) == self.train.images.shape[1]:
             raise ValueError("mean and std need one number a channel")
 
+    def only(self, classes: Sequence[str]) -> DataSet:
+        """The same with these classes alone, in their order.
+
+        Raises:
+            EngineError: one of them is not there.
+        """
+        new = renumbered(self.classes, classes)
+
+        def less(split: Split) -> Split:
+            kept = new[split.labels] >= 0
+            return Split(split.images[kept], new[split.labels[kept]])
+
+        test = None if self.test is None else less(self.test)
+        return replace(
+            self, classes=tuple(classes), train=less(self.train), validation=less(self.validation), test=test
+        )
+
+
+def renumbered(known: Sequence[str], wanted: Sequence[str]) -> Tensor:
+    """The new number of each old class, -1 for those not wanted; the last entry is for -1, no class at all.
+
+    Raises:
+        EngineError: a wanted one is not among the known ones.
+    """
+    for name in wanted:
+        if name not in known:
+            raise EngineError(f"The data have no class “{name}”.", f"They have: {', '.join(known)}.")
+    new = torch.full((len(known) + 1,), -1)
+    new[torch.tensor([known.index(name) for name in wanted])] = torch.arange(len(wanted))
+    return new
+
 
 class Load(Protocol):
     """How an entry of `DATASETS` is called; all arguments but the folder have a default."""
@@ -112,7 +146,7 @@ class Load(Protocol):
         image_size: int = 0,
         progress: Progress = ...,
         cancelled: Callable[[], bool] = ...,
-    ) -> DataSet:
+    ) -> DataSet | SceneData:
         """Read, download or draw the data set.
 
         Args:
@@ -500,6 +534,32 @@ def _load_mixture(
     return load_mixture(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
 
 
+def _load_coco(
+    folder: Path | None = None,
+    *,
+    seed: int = 0,
+    image_size: int = 0,
+    progress: Progress = _silent,
+    cancelled: Callable[[], bool] = _never,
+) -> SceneData:
+    from engine.data.detection import load_coco
+
+    return load_coco(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
+
+
+def _load_crops(
+    folder: Path | None = None,
+    *,
+    seed: int = 0,
+    image_size: int = 0,
+    progress: Progress = _silent,
+    cancelled: Callable[[], bool] = _never,
+) -> DataSet:
+    from engine.data.detection import load_crops
+
+    return load_crops(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
+
+
 DATASETS: dict[str, Entry] = {
     "synthetic-digits": Entry(
         "Synthetic digits",
@@ -520,6 +580,16 @@ DATASETS: dict[str, Entry] = {
         "A folder of pictures",
         "Your own pictures: one sub-folder per class, optionally inside train/ and val/.",
         load_folder,
+    ),
+    "coco": Entry(
+        "A folder of pictures with boxes",
+        "Pictures with boxes in COCO's format: train.json and val.json, the pictures beside them or in tar files.",
+        _load_coco,
+    ),
+    "crops": Entry(
+        "What is in the boxes",
+        "Every box of a COCO folder as a picture of its own, for a classifier.",
+        _load_crops,
     ),
     "digits": Entry(
         "All digits",

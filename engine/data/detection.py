@@ -7,8 +7,8 @@ that a scene's source does not label is known to be unknown there, so that nobod
 
 from __future__ import annotations
 
-import io
 import json
+import os
 import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -20,9 +20,20 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
-from engine.data import IMAGENET_MEAN, IMAGENET_STD, Progress, _never, _silent, _tell
+from engine.data import (
+    IMAGENET_MEAN,
+    IMAGENET_STD,
+    DataSet,
+    Progress,
+    Split,
+    _never,
+    _silent,
+    _tell,
+    renumbered,
+)
 from engine.errors import EngineError
 from engine.images import Image, Transform, decode_picture, letterbox
+from engine.opencv import cv2
 from engine.types import Floats
 
 GREY = 114
@@ -30,6 +41,9 @@ GREY = 114
 
 _SIZE = 320  # side of a detector's input where nothing else is asked for
 _ROOM = 1.15  # a scene is kept this much larger than the input, so that it can be enlarged without becoming soft
+_CROP = 96  # side of a crop where nothing else is asked for
+_LEAST_CROP = 14  # pixels: a smaller box shows nothing that could be told apart
+_MOST_CROPS = 1_200  # of one class
 _LEAST_SEEN = 0.25  # share of a box that must be left for it to count
 _LEAST_SIDE = 3.0  # pixels of the input
 
@@ -91,12 +105,8 @@ class SceneData:
         Raises:
             EngineError: one of them is not there.
         """
-        for name in classes:
-            if name not in self.classes:
-                raise EngineError(f"The data have no class “{name}”.", f"They have: {', '.join(self.classes)}.")
+        new = renumbered(self.classes, classes)
         old = torch.tensor([self.classes.index(name) for name in classes])
-        new = torch.full((len(self.classes) + 1,), -1)  # the last one is for rows without a box
-        new[old] = torch.arange(len(classes))
 
         def less(part: SceneSet) -> SceneSet:
             return replace(part, labels=new[part.labels], known=part.known[:, old])
@@ -126,6 +136,8 @@ def load_coco(
     Raises:
         EngineError: there is no such folder, or nothing in it can be read.
     """
+    if folder is None and os.environ.get("CONVSCOPE_DATA"):
+        folder = Path(os.environ["CONVSCOPE_DATA"]) / "detection"  # the bundled networks' recipes
     if folder is None or not folder.is_dir():
         raise EngineError(
             "Pictures with boxes need a folder.", "Name one that holds train.json and val.json in COCO's format."
@@ -149,6 +161,62 @@ def load_coco(
     validation, transforms = _read(folder, "val.json", ids, size, middle, skipped, (0.8, 1.0), progress, cancelled)
     progress("Reading pictures", 1.0)
     return SceneData("coco", names, train, validation, transforms, size, skipped=tuple(skipped))
+
+
+def load_crops(
+    folder: Path | None = None,
+    *,
+    seed: int = 0,
+    image_size: int = 0,
+    progress: Progress = _silent,
+    cancelled: Callable[[], bool] = _never,
+) -> DataSet:
+    """Every box of such a folder as a square picture of its own, with a little of what is around it.
+
+    A class that has many more boxes than others is thinned out, so that it does not drown them.
+
+    Args:
+        image_size: side of the pictures; 0 takes 96.
+
+    Raises:
+        EngineError: there is no such folder, or nothing in it can be read.
+    """
+    size = image_size or _CROP
+    scenes = load_coco(folder, seed=seed, image_size=_SIZE, progress=progress, cancelled=cancelled)
+    rng = np.random.default_rng([seed, 96])
+    return DataSet(
+        name="crops",
+        classes=scenes.classes,
+        train=_crops(scenes.train, size, rng),
+        validation=_crops(scenes.validation, size, rng),
+        mean=scenes.mean,
+        std=scenes.std,
+        skipped=scenes.skipped,
+    )
+
+
+def _crops(scenes: SceneSet, size: int, rng: np.random.Generator) -> Split:
+    picture, row = torch.nonzero(scenes.labels >= 0, as_tuple=True)
+    boxes, labels = scenes.boxes[picture, row], scenes.labels[picture, row]
+    sides = (boxes[:, 2:] - boxes[:, :2]).amax(dim=1)
+    fine = (boxes[:, 2:] - boxes[:, :2]).amin(dim=1) >= _LEAST_CROP
+    chosen: list[int] = []
+    for number in range(int(labels.max()) + 1 if len(labels) else 0):
+        mine = torch.nonzero(fine & (labels == number)).flatten().numpy()
+        chosen += rng.permutation(mine)[:_MOST_CROPS].tolist()
+    images = torch.full((len(chosen), 3, size, size), GREY, dtype=torch.uint8)
+    for number, index in enumerate(sorted(chosen)):
+        half = float(sides[index]) * 0.6
+        x, y = ((boxes[index, :2] + boxes[index, 2:]) / 2).tolist()
+        image = scenes.images[int(picture[index])].permute(1, 2, 0).numpy()
+        scale = size / (2 * half)
+        place = np.array([[scale, 0, size / 2 - x * scale], [0, scale, size / 2 - y * scale]])
+        way = cv2.INTER_AREA if scale < 1 else cv2.INTER_LINEAR
+        square = cv2.warpAffine(
+            image, place, (size, size), flags=way, borderMode=cv2.BORDER_CONSTANT, borderValue=(GREY, GREY, GREY)
+        )
+        images[number] = torch.from_numpy(square).permute(2, 0, 1)
+    return Split(images, labels[sorted(chosen)])
 
 
 def _categories(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
@@ -260,8 +328,8 @@ def _picture(folder: Path, file: str, tar: str, tars: dict[str, tarfile.TarFile]
     member = tars[tar].extractfile(file)
     if member is None:
         raise KeyError(file)
-    with io.BufferedReader(member) as stream:  # type: ignore[type-var]
-        return decode_picture(stream.read(), file)
+    with member:
+        return decode_picture(member.read(), file)
 
 
 # ------------------------------------------------------------------------------------------------------- composing
@@ -384,7 +452,9 @@ def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
     x0, y0, x1, y1 = boxes.unbind(3)
     flipped = mirrored[..., None]
     x0, x1 = torch.where(flipped, extent[..., :1] - x1, x0), torch.where(flipped, extent[..., :1] - x0, x1)
-    moved = torch.stack([x0, y0, x1, y1], dim=3) * scale.repeat(1, 1, 2)[:, :, None] + offset.repeat(1, 1, 2)[:, :, None]
+    moved = (
+        torch.stack([x0, y0, x1, y1], dim=3) * scale.repeat(1, 1, 2)[:, :, None] + offset.repeat(1, 1, 2)[:, :, None]
+    )
     low_edge, high_edge = region[..., :2].repeat(1, 1, 2)[:, :, None], region[..., 2:].repeat(1, 1, 2)[:, :, None]
     cut = moved.maximum(low_edge).minimum(high_edge)
     seen = (cut[..., 2:] - cut[..., :2]).clamp(min=0)

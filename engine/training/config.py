@@ -64,6 +64,8 @@ class TrainingConfig:
             ("mnist", "MNIST"),
             ("fashion-mnist", "Fashion-MNIST"),
             ("folder", "A folder of pictures"),
+            ("coco", "A folder of pictures with boxes (COCO)"),
+            ("crops", "What is in the boxes of a COCO folder"),
             ("digits", "All digits (recipe of the bundled network)"),
         ),
     )
@@ -74,17 +76,24 @@ class TrainingConfig:
         "empty means download.",
         "Data",
         path=True,
-        only_for=("data", ("mnist", "fashion-mnist", "folder", "digits")),
+        only_for=("data", ("mnist", "fashion-mnist", "folder", "coco", "crops", "digits")),
+    )
+    classes: str = _field(
+        "",
+        "Classes",
+        "Names of the classes to learn, separated by commas; empty: all that the data have.",
+        "Data",
+        only_for=("data", ("folder", "coco", "crops")),
     )
     image_size: int = _field(
         0,
         "Picture size",
         "Side of the square that the network sees, in pixels; 0 takes what suits the data set "
-        "(28 for digits, 64 for pictures).",
+        "(28 for digits, 64 for pictures, 320 for pictures with boxes).",
         "Data",
         low=0,
-        high=512,
-        only_for=("data", ("folder",)),
+        high=640,
+        only_for=("data", ("folder", "coco", "crops")),
     )
     augmentation: str = _field(
         "light",
@@ -104,13 +113,27 @@ class TrainingConfig:
         "Network",
         "The architecture to train.",
         "Network",
-        choices=(("small", "Small: two convolutions, fast"), ("digits", "Digits: six convolutions, accurate")),
+        choices=(
+            ("small", "Small: two convolutions, fast"),
+            ("digits", "Digits: six convolutions, accurate"),
+            ("objects", "Objects: twenty convolutions, for colour pictures"),
+            ("detector", "Detector: finds boxes (needs pictures with boxes)"),
+        ),
+    )
+    width: float = _field(
+        0.75,
+        "Width",
+        "How many maps each layer has, as a share of the full network; twice the width takes four times as long.",
+        "Network",
+        low=0.25,
+        high=2.0,
+        only_for=("model", ("objects", "detector")),
     )
     start_from: str = _field(
         "",
         "Start from",
-        "Weights of an earlier run (a .safetensors file) of the same network and classes to go on from; "
-        "empty starts with random ones.",
+        "Weights of an earlier run (a .safetensors file) to go on from; layers that it has none for start with random "
+        "ones. Empty starts with random ones everywhere.",
         "Network",
     )
     dropout: float = _field(

@@ -15,7 +15,13 @@ from typing import Any, ClassVar, Literal, TypeAlias, get_args
 
 @dataclass(frozen=True)
 class Started:
-    """The data are loaded and the first step is next (again after a resume, then with `epoch` > 0)."""
+    """The data are loaded and the first step is next (again after a resume, then with `epoch` > 0).
+
+    Attributes:
+        task: "classification": every accuracy is the share of right answers. "detection": that of the training batches
+            is the mean overlap (IoU) of boxes with those that they answer for, that of the validation part the mean
+            average precision at an IoU of 0.5.
+    """
 
     event: ClassVar[str] = "started"
     device: str
@@ -28,6 +34,7 @@ class Started:
     steps_per_epoch: int
     epoch: int
     time: float
+    task: str = "classification"
 
 
 @dataclass(frozen=True)
@@ -119,6 +126,8 @@ def from_json(line: str) -> TrainingEvent | None:
         values = json.loads(line)
         kind = _KINDS[values.pop("event")]
         for spec in dataclasses.fields(kind):
+            if spec.default is not dataclasses.MISSING and spec.name not in values:
+                continue  # a run from before the field was thought of
             if values[spec.name] is None:
                 values[spec.name] = math.nan
             if spec.type == "tuple[str, ...]":

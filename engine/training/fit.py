@@ -1,8 +1,9 @@
 """The training loop: `fit(config, data)` is a plain generator of events.
 
-Enters a `TrainingConfig` and a `DataSet` whose pictures live as uint8 tensors on the device; they are augmented there
-in whole batches, so no worker processes are needed (after cifar10-airbench, K. Jordan 2024). Leaves `TrainingEvent`s
-and, if a folder is given, `checkpoint.pt` after each epoch and the best weights with their card.
+Enters a `TrainingConfig` and data whose pictures live as uint8 tensors on the device; they are augmented there in
+whole batches, so no worker processes are needed (after cifar10-airbench, K. Jordan 2024). What is learnt from them,
+classes or boxes, is the business of a `Task`. Leaves `TrainingEvent`s and, if a folder is given, `checkpoint.pt` after
+each epoch and the best weights with their card.
 
 Pausing is not asking for the next event. Every epoch seeds its own random choices from (seed, epoch), so a resumed
 run sees exactly the batches, augmentations and dropout masks that an uninterrupted one would have seen.
@@ -24,16 +25,16 @@ from typing import Any
 import safetensors.torch
 import torch
 from safetensors import SafetensorError
-from torch import Tensor, nn
-from torch.nn import functional
+from torch import nn
 
-from engine import networks, store, zoo
-from engine.data import DataSet, Split
-from engine.data.augment import AUGMENTATIONS
+from engine import store, zoo
+from engine.data import DataSet
+from engine.data.detection import SceneData
 from engine.errors import EngineError, WriteError
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Step, Stopped, TrainingEvent
-from engine.types import ModelCard, Preprocess
+from engine.training.tasks import task_for
+from engine.types import ModelCard
 
 STEPS_SHOWN = 100  # `Step` events an epoch, at most: enough for a smooth curve, little enough to cost nothing
 FIRST_STEPS_SHOWN = 20  # these one by one, so that a curve has points within the first second
@@ -47,7 +48,7 @@ _NAN = (
 
 def fit(
     config: TrainingConfig,
-    data: DataSet,
+    data: DataSet | SceneData,
     *,
     folder: Path | None = None,
     resume: bool = False,
@@ -122,8 +123,7 @@ def _epochs(
     if training.epoch < epochs:
         yield training.stopped("stopped", "Stopped as asked; the best weights are kept.", "")
     else:
-        read = f"{training.best_accuracy:.2%} of the validation pictures are read correctly"
-        yield training.stopped("finished", f"Finished: {read}.", "")
+        yield training.stopped("finished", f"Finished: {training.task.verdict(training.best_accuracy)}.", "")
 
 
 def choose_device(wanted: str) -> tuple[torch.device, str]:
@@ -162,55 +162,24 @@ def learning_rate_at(config: TrainingConfig, progress: float) -> float:
     return peak
 
 
-@torch.inference_mode()
-def evaluate(model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor) -> tuple[float, float]:
-    """Mean cross entropy and accuracy (0..1) of `model` over a split; the model is left in evaluation mode."""
-    model.eval()
-    loss, right = 0.0, 0
-    # Few pictures at a time where they are large: validation must never need more memory than training did.
-    batch_size = max(1, min(1000, 8 * 1000 * 28 * 28 // split.images[0].numel())) if len(split.labels) else 1
-    for start in range(0, len(split.labels), batch_size):
-        pictures = split.images[start : start + batch_size].to(device)
-        labels = split.labels[start : start + batch_size].to(device)
-        with _mixed_precision(device):
-            logits = model(_normalise(pictures.float().div_(255), mean, std))
-        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
-        right += int((logits.argmax(1) == labels).sum())
-    count = max(1, len(split.labels))
-    return loss / count, right / count
-
-
 class _Training:
     """Model, optimiser and where they stand; everything that a checkpoint holds."""
 
-    def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device, *, start_from: str = "") -> None:
-        if len(data.train.labels) < 2:
-            raise EngineError(
-                "There are too few pictures to train on.", "Put at least two into the folder of each class."
-            )
+    def __init__(
+        self, config: TrainingConfig, data: DataSet | SceneData, device: torch.device, *, start_from: str = ""
+    ) -> None:
+        self.task = task_for(config, data, device)
         torch.manual_seed(config.seed)
         self.config, self.data, self.device = config, data, device
-        channels, size = data.train.images.shape[1], data.train.images.shape[-1]
-        self.model = networks.build(
-            config.model,
-            classes=len(data.classes),
-            channels=channels,
-            image_size=size,
-            dropout=config.dropout,
-        )
+        self.model = self.task.build()
         self.model.to(device).to(memory_format=torch.channels_last)
         if start_from:
             _start_from(Path(start_from), self.model)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
-        self.augment = AUGMENTATIONS[config.augmentation]
         self.optimiser = _optimiser(config, self.model)
-        self.mean = torch.tensor(data.mean, device=device).view(1, -1, 1, 1)
-        self.std = torch.tensor(data.std, device=device).view(1, -1, 1, 1)
-        self.images = data.train.images.to(device)
-        self.labels = data.train.labels.to(device)
-        self.batch_size = min(config.batch_size, len(self.labels))
+        count = self.task.count
+        self.batch_size = min(config.batch_size, count)
         # A last batch of one picture has no variance, which batch normalisation needs: leave it out.
-        count = len(self.labels)
         self.steps_per_epoch = max(1, count // self.batch_size + (count % self.batch_size > 1))
         self.epoch = 0  # whole epochs done
         self.step = 0
@@ -225,13 +194,14 @@ class _Training:
             device=str(self.device),
             why=why,
             parameters=sum(p.numel() for p in self.model.parameters()),
-            train_images=len(self.data.train.labels),
-            validation_images=len(self.data.validation.labels),
-            classes=self.data.classes,
+            train_images=self.task.count,
+            validation_images=self.task.validation_count,
+            classes=self.task.classes,
             epochs=self.config.epochs,
             steps_per_epoch=self.steps_per_epoch,
             epoch=self.epoch,
             time=self.seconds,
+            task=self.task.name,
         )
 
     def run_epoch(self, stop: Callable[[], bool], clock: Callable[[], float]) -> Iterator[Step]:
@@ -240,10 +210,10 @@ class _Training:
         seed = (config.seed * 1_000_003 + self.epoch * 7919 + 1) % 2**63
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator(self.device).manual_seed(seed)
-        order = torch.randperm(len(self.labels), generator=torch.Generator().manual_seed(seed)).to(self.device)
+        order = torch.randperm(self.task.count, generator=torch.Generator().manual_seed(seed)).to(self.device)
         total = config.epochs * self.steps_per_epoch
         every = max(1, self.steps_per_epoch // STEPS_SHOWN)
-        sums = torch.zeros(4, device=self.device)  # loss and hits since the last event; of the whole epoch
+        sums = torch.zeros(4, device=self.device)  # loss and score since the last event; of the whole epoch
         shown_steps, shown_pictures, shown_seconds, epoch_pictures = 0, 0, 0.0, 0
         self.model.train()
         self.unfinished = False
@@ -256,24 +226,18 @@ class _Training:
             for group in self.optimiser.param_groups:
                 group["lr"] = rate
             chosen = order[index * self.batch_size : (index + 1) * self.batch_size]
-            labels = self.labels[chosen]
-            augment = self.augment.at(self.step / total)
-            pictures = augment(self.images[chosen].float().div_(255), generator)
-            with _mixed_precision(self.device):
-                logits = self.model(_normalise(pictures, self.mean, self.std))
-            loss = functional.cross_entropy(logits.float(), labels, label_smoothing=config.label_smoothing)
+            answer = self.task.loss(self.model, chosen, generator, progress=self.step / total)
             self.optimiser.zero_grad(set_to_none=True)
-            loss.backward()
+            answer.loss.backward()
             self.optimiser.step()
             self.step += 1
             self._average()
             with torch.no_grad():
-                hits = (logits.argmax(1) == labels).sum()
-                now = torch.stack([loss.detach() * len(labels), hits.float()])
+                now = torch.stack([answer.loss.detach(), answer.score]) * len(chosen)
                 sums += torch.cat([now, now])
             shown_steps += 1
-            shown_pictures += len(labels)
-            epoch_pictures += len(labels)
+            shown_pictures += len(chosen)
+            epoch_pictures += len(chosen)
             showing = shown_steps >= every or self.step <= FIRST_STEPS_SHOWN or index + 1 == self.steps_per_epoch
             mean_loss, accuracy = (sums[:2] / shown_pictures).tolist() if showing else (0.0, 0.0)
             if showing:
@@ -297,9 +261,7 @@ class _Training:
     def validate(self, clock: Callable[[], float]) -> Epoch:
         """Close the epoch: measure the weights that would be kept, and whether they are the best so far."""
         began = clock()
-        loss, accuracy = evaluate(
-            self.kept_model, self.data.validation, device=self.device, mean=self.mean, std=self.std
-        )
+        loss, accuracy = self.task.evaluate(self.kept_model)
         self.seconds += clock() - began
         number = self.epoch + 1
         best = math.isfinite(loss) and (accuracy, -loss) >= (self.best_accuracy, -self.best_loss)
@@ -354,32 +316,22 @@ class _Training:
         zoo.write_card(self.card(folder), folder / "model.json")
 
     def card(self, folder: Path) -> ModelCard:
-        config, data = self.config, self.data
-        channels, size = data.train.images.shape[1], data.train.images.shape[-1]
-        digits = data.classes[:10] == tuple("0123456789")
+        config, task = self.config, self.task
         return ModelCard(
             name=folder.name,
             title=folder.name,
-            task="classification",
+            task=task.name,
             architecture=config.model,
-            arguments={"dropout": config.dropout},
-            classes=data.classes,
-            reject=data.classes[-1] if data.classes[-1].startswith("not a ") else "",
-            preprocess=Preprocess(
-                kind="drawing" if channels == 1 and size == 28 else "picture",
-                size=size,
-                channels=channels,
-                mean=tuple(data.mean),
-                std=tuple(data.std),
-                digits=digits,
-            ),
+            arguments=task.arguments,
+            classes=task.classes,
             weights=folder / "model.safetensors",
             parameters=sum(p.numel() for p in self.model.parameters()),
             metrics={"validation accuracy": self.best_accuracy, "validation loss": self.best_loss},
-            notes=f"Trained on {data.name}, epoch {self.best_epoch} of {config.epochs}.",
+            notes=f"Trained on {self.data.name}, epoch {self.best_epoch} of {config.epochs}.",
             recipe=config.to_toml(),
             licence="yours",
             origin="trained",
+            **task.card(),
         )
 
     def save(self, folder: Path) -> None:
@@ -434,18 +386,21 @@ class _Training:
 
 
 def _start_from(path: Path, model: nn.Module) -> None:
+    """Take the weights in a file wherever the network has some of that name and shape."""
     try:
         weights = safetensors.torch.load_file(path)
-        missing, unknown = model.load_state_dict(weights, strict=False)
-    except (OSError, RuntimeError, SafetensorError) as error:
+    except (OSError, SafetensorError) as error:
         raise EngineError(
             f"The run cannot start from the weights in {path.name}.",
-            f"They must be a .safetensors file of the same network and classes ({str(error).splitlines()[0]}).",
+            f"It must be a .safetensors file ({str(error).splitlines()[0]}).",
         ) from error
-    if unknown or any(not name.endswith("num_batches_tracked") for name in missing):
+    own = model.state_dict()
+    fitting = {name: value for name, value in weights.items() if name in own and own[name].shape == value.shape}
+    if not any(value.ndim > 1 for value in fitting.values()):
         raise EngineError(
             f"The weights in {path.name} belong to another network.", "Choose the network that they were trained for."
         )
+    model.load_state_dict(fitting, strict=False)
 
 
 def _optimiser(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimizer:
@@ -460,18 +415,3 @@ def _optimiser(config: TrainingConfig, model: nn.Module) -> torch.optim.Optimize
         return torch.optim.SGD(groups, lr=config.learning_rate, momentum=0.9, nesterov=True)
     kind = torch.optim.AdamW if config.optimiser == "adamw" else torch.optim.Adam
     return kind(groups, lr=config.learning_rate, fused=True)
-
-
-def _normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
-    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
-
-
-def _mixed_precision(device: torch.device) -> torch.autocast:
-    """bfloat16 where the hardware multiplies it natively: the range of float32, so no loss scaling is needed."""
-    if device.type == "cuda":
-        enabled = torch.cuda.is_bf16_supported()
-    else:
-        # Without AMX's tiles bfloat16 is slower than float32 for networks like these (measured: 1,340 to 1,730 pictures
-        # a second with AVX-512 BF16 alone), so only tiles count.
-        enabled = device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
-    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)

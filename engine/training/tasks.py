@@ -1,0 +1,311 @@
+"""What a network is trained for: how a batch is made, what its loss is, and what is measured after an epoch.
+
+`fit` knows optimisers, epochs and checkpoints and nothing of labels or boxes. A `Task` knows the data and is asked for
+a loss at every step; a new kind of answer is a new class here.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import torch
+from torch import Generator, Tensor, nn
+from torch.nn import functional
+
+from engine import networks
+from engine.data import DataSet, Split
+from engine.data.augment import AUGMENTATIONS, colour
+from engine.data.detection import Batch, SceneData, compose, truths
+from engine.errors import EngineError
+from engine.measure import Truth, average_precision
+from engine.networks.detector import STRIDES, Detector, cell_centres
+from engine.training.assign import detection_loss
+from engine.training.config import TrainingConfig
+from engine.types import Detections, ModelCard, Preprocess
+from engine.types import Task as TaskName
+from engine.vision.detect import Decoder
+
+
+@dataclass(frozen=True, eq=False)
+class Loss:
+    """What one step gives.
+
+    Attributes:
+        loss: to be minimised; a scalar with its graph.
+        score: how good the answers were, 0..1; a scalar without.
+    """
+
+    loss: Tensor
+    score: Tensor
+
+
+class Task(Protocol):
+    """A kind of answer to be learnt.
+
+    Attributes:
+        name: as the network's card has it.
+        classes: what is told apart.
+        arguments: of the network's builder.
+        count: training pictures.
+        validation_count: pictures that are measured after an epoch.
+    """
+
+    name: TaskName
+    classes: tuple[str, ...]
+    arguments: dict[str, Any]
+    count: int
+    validation_count: int
+
+    def build(self) -> nn.Module:
+        """The network, freshly initialised."""
+        ...
+
+    def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        """Loss of the training pictures `chosen` (N,), changed at random; `progress` (0..1) of the run is done."""
+        ...
+
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        """Loss and score (0..1) over the validation part; the model is left in evaluation mode."""
+        ...
+
+    def card(self) -> dict[str, Any]:
+        """The fields of the card that this task knows."""
+        ...
+
+    def verdict(self, score: float) -> str:
+        """What a score of the validation part means, as the end of a sentence."""
+        ...
+
+
+def task_for(config: TrainingConfig, data: DataSet | SceneData, device: torch.device) -> Task:
+    """The task that the data and the network are for.
+
+    Raises:
+        EngineError: they are for different ones, or there is too little of the data.
+    """
+    wanted = networks.architectures()[config.model].task if config.model in networks.architectures() else ""
+    if isinstance(data, SceneData):
+        if wanted == "classification":
+            raise EngineError(
+                "These data are pictures with boxes, which this network cannot learn.", "Choose the network “detector”."
+            )
+        return Detection(config, data, device)
+    if wanted == "detection":
+        raise EngineError(
+            f"The network “{config.model}” learns from pictures with boxes.",
+            "Choose a COCO folder as the data set, or another network.",
+        )
+    return Classification(config, data, device)
+
+
+# --------------------------------------------------------------------------------------------------- classification
+
+
+class Classification:
+    """One class a picture: cross entropy and the share of right answers."""
+
+    name: TaskName = "classification"
+
+    def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device) -> None:
+        if len(data.train.labels) < 2:
+            raise EngineError(
+                "There are too few pictures to train on.", "Put at least two into the folder of each class."
+            )
+        self._config, self._data, self._device = config, data, device
+        self._images = data.train.images.to(device)
+        self._labels = data.train.labels.to(device)
+        self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
+        self._augment = AUGMENTATIONS[config.augmentation]
+        self.classes = data.classes
+        self.arguments: dict[str, Any] = {"dropout": config.dropout}
+        self.count, self.validation_count = len(data.train), len(data.validation)
+
+    def build(self) -> nn.Module:
+        channels, size = self._data.train.images.shape[1], self._data.train.images.shape[-1]
+        return networks.build(
+            self._config.model, classes=len(self.classes), channels=channels, image_size=size, **self.arguments
+        )
+
+    def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        labels = self._labels[chosen]
+        pictures = self._augment.at(progress)(self._images[chosen].float().div_(255), generator)
+        with mixed_precision(self._device):
+            logits = model(_normalise(pictures, self._mean, self._std))
+        loss = functional.cross_entropy(logits.float(), labels, label_smoothing=self._config.label_smoothing)
+        with torch.no_grad():
+            right = (logits.argmax(1) == labels).float().mean()
+        return Loss(loss, right)
+
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        return evaluate(model, self._data.validation, device=self._device, mean=self._mean, std=self._std)
+
+    def card(self) -> dict[str, Any]:
+        data = self._data
+        channels, size = data.train.images.shape[1], data.train.images.shape[-1]
+        return {
+            "reject": data.classes[-1] if data.classes[-1].startswith("not a ") else "",
+            "preprocess": Preprocess(
+                kind="drawing" if channels == 1 and size == 28 else "picture",
+                size=size,
+                channels=channels,
+                mean=tuple(data.mean),
+                std=tuple(data.std),
+                digits=data.classes[:10] == tuple("0123456789"),
+            ),
+        }
+
+    def verdict(self, score: float) -> str:
+        return f"{score:.2%} of the validation pictures are read correctly"
+
+
+@torch.inference_mode()
+def evaluate(model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor) -> tuple[float, float]:
+    """Mean cross entropy and accuracy (0..1) of `model` over a split; the model is left in evaluation mode."""
+    model.eval()
+    loss, right = 0.0, 0
+    # Few pictures at a time where they are large: validation must never need more memory than training did.
+    batch_size = max(1, min(1000, 8 * 1000 * 28 * 28 // split.images[0].numel())) if len(split.labels) else 1
+    for start in range(0, len(split.labels), batch_size):
+        pictures = split.images[start : start + batch_size].to(device)
+        labels = split.labels[start : start + batch_size].to(device)
+        with mixed_precision(device):
+            logits = model(_normalise(pictures.float().div_(255), mean, std))
+        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
+        right += int((logits.argmax(1) == labels).sum())
+    count = max(1, len(split.labels))
+    return loss / count, right / count
+
+
+# -------------------------------------------------------------------------------------------------------- detection
+
+_MEASURED = 512  # validation pictures that are measured after each epoch, at most: the whole part takes too long
+_SMALL_FROM, _FULL_AFTER = 0.7, 0.5  # pictures begin at this share of their size and are whole after this share
+_CALM_AFTER = 0.85  # from here on no mosaics, so that the network settles on pictures as they are (YOLOX, section 2.1)
+_FLOOR = 0.01  # least score of what is measured
+
+
+class Detection:
+    """Boxes: a task-aligned assignment, and mean average precision at an IoU of 0.5."""
+
+    name: TaskName = "detection"
+
+    def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
+        self._config, self._data, self._device = config, data, device
+        self._scenes = data.train.to(device)
+        self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
+        self.classes = data.classes
+        self.arguments: dict[str, Any] = {"width": config.width}
+        self.count, self.validation_count = len(data.train), min(_MEASURED, len(data.validation))
+
+    def build(self) -> nn.Module:
+        return networks.build(
+            self._config.model,
+            classes=len(self.classes),
+            channels=3,
+            image_size=self._data.image_size,
+            **self.arguments,
+        )
+
+    def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        size = self._size_at(progress)
+        share = 0.5 if progress < _CALM_AFTER else 0.0
+        batch = compose(self._scenes, chosen, size, generator, mosaic=share)
+        pictures = colour(batch.images, generator)
+        with mixed_precision(self._device):
+            raw = model(_normalise(pictures, self._mean, self._std))
+        detector = _detector(model)
+        loss, overlap = detection_loss(
+            raw.float(), batch, centres=cell_centres(size, self._device), classes=len(self.classes), model=detector
+        )
+        return Loss(loss, overlap)
+
+    def _size_at(self, progress: float) -> int:
+        """Small pictures first, which cost little, then larger ones (EfficientNetV2, Tan and Le 2021, section 4)."""
+        share = _SMALL_FROM + (1 - _SMALL_FROM) * min(1.0, progress / _FULL_AFTER)
+        return max(64, round(self._data.image_size * share / 32) * 32)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        model.eval()
+        data, scenes = self._data, self._data.validation
+        picked = np.linspace(0, len(scenes) - 1, self.validation_count).round().astype(int)
+        centres = cell_centres(data.image_size, self._device)
+        decoder = Decoder(ModelCard("", "", "detection", "", self.classes, **self.card()))
+        found: list[Detections] = []
+        truth: list[Truth] = []
+        detector = _detector(model)
+        losses: list[float] = []
+        for start in range(0, len(picked), 16):
+            rows = torch.from_numpy(picked[start : start + 16])
+            pictures = scenes.images[rows].to(self._device).float().div_(255)
+            with mixed_precision(self._device):
+                raw = detector.raw(_normalise(pictures, self._mean, self._std)).float()
+            there = scenes.labels[rows] >= 0
+            owner = torch.arange(len(rows))[:, None].expand_as(there)[there]
+            batch = Batch(
+                pictures,
+                scenes.boxes[rows][there].to(self._device),
+                scenes.labels[rows][there].to(self._device),
+                owner.to(self._device),
+                scenes.known[rows][:, None].expand(-1, 4, -1).to(self._device),
+                torch.full((len(rows), 2), float(data.image_size), device=self._device),
+            )
+            loss, _ = detection_loss(raw, batch, centres=centres, classes=len(self.classes), model=detector)
+            losses.append(float(loss))
+            answers = torch.cat([detector.distances(raw), raw[..., -len(self.classes) :].sigmoid()], dim=-1)
+            for number, answer in zip(rows.tolist(), answers.cpu().numpy(), strict=True):
+                boxes, scores, labels = decoder.boxes(answer, floor=_FLOOR)
+                boxes = data.transforms[number].to_original(boxes)
+                found.append(Detections(boxes, scores, labels, self.classes))
+                real, classes = truths(scenes, data.transforms, number)
+                known = frozenset(int(each) for each in torch.nonzero(scenes.known[number]).flatten())
+                truth.append(Truth(real, classes, np.zeros(len(classes), bool), known))
+        measured = average_precision(found, truth, labels=self.classes)
+        return float(np.mean(losses)) if losses else math.nan, measured.map50
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "boxes": "distances",
+            "strides": STRIDES,
+            "preprocess": Preprocess(
+                kind="letterbox",
+                size=self._data.image_size,
+                channels=3,
+                mean=tuple(self._data.mean),
+                std=tuple(self._data.std),
+                digits=False,
+            ),
+        }
+
+    def verdict(self, score: float) -> str:
+        return f"the mean average precision on the validation pictures is {score:.2%}"
+
+
+def _detector(model: nn.Module) -> Detector:
+    assert isinstance(model, Detector)
+    return model
+
+
+# ----------------------------------------------------------------------------------------------------------- shared
+
+
+def _channels(values: tuple[float, ...], device: torch.device) -> Tensor:
+    return torch.tensor(values, device=device).view(1, -1, 1, 1)
+
+
+def _normalise(pictures: Tensor, mean: Tensor, std: Tensor) -> Tensor:
+    return ((pictures - mean) / std).contiguous(memory_format=torch.channels_last)
+
+
+def mixed_precision(device: torch.device) -> torch.autocast:
+    """bfloat16 where the hardware multiplies it natively: the range of float32, so no loss scaling is needed."""
+    if device.type == "cuda":
+        enabled = torch.cuda.is_bf16_supported()
+    else:
+        # Without AMX's tiles bfloat16 is slower than float32 for networks like these (measured: 1,340 to 1,730 pictures
+        # a second with AVX-512 BF16 alone), so only tiles count.
+        enabled = device.type == "cpu" and bool(torch.cpu._is_amx_tile_supported())
+    return torch.autocast(device.type, dtype=torch.bfloat16, enabled=enabled)
