@@ -26,6 +26,8 @@ Call: TypeAlias = Callable[[Callable[[], Any], Callable[[Any], None]], None]
 class Bridge(QObject):
     """Frames in, results out.
 
+    Attributes:
+        tap: called with every frame of the source that is read, in the capture's thread; must not wait.
     Signals, all in the GUI thread:
         result(Result): of the running network; stale ones are dropped.
         model(ModelState): the running network changed.
@@ -57,6 +59,7 @@ class Bridge(QObject):
         self.state: ModelState | None = None
         self.source: Capture | None = None
         self.source_state: CaptureState | None = None
+        self.tap: Callable[[Frame], None] | None = None
         self._session: LiveSession | None = None
         self._sessions: list[LiveSession] = []  # made, whether adopted yet or not
         self._opening = 0
@@ -228,6 +231,9 @@ class Bridge(QObject):
                 return
             if self._session is not None:
                 self._session.submit(frame)
+        tap = self.tap
+        if tap is not None:
+            tap(frame)
         self._previews.put(frame)
 
     # the GUI thread -----------------------------------------------------------------------------------------

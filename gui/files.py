@@ -40,6 +40,19 @@ def ask_where_to_save(parent: QWidget, settings: Settings, *, title: str, name: 
     return _remembered(settings, path, path.parent)
 
 
+def ask_where_to_record(parent: QWidget, settings: Settings, *, name: str) -> Path | None:
+    """A place for a video; `name` is what it would be called."""
+    start = Path(settings.text("folder", str(Path.home()))) / name
+    kinds = "MP4 videos (*.mp4);;Matroska videos (*.mkv);;AVI videos (*.avi)"
+    chosen, kind = QFileDialog.getSaveFileName(parent, "Record to", str(start), kinds)
+    if not chosen:
+        return None
+    path = Path(chosen)
+    if path.suffix.lower() not in (".mp4", ".mkv", ".avi"):
+        path = path.with_name(path.name + (".mkv" if "mkv" in kind else ".avi" if "avi" in kind else ".mp4"))
+    return _remembered(settings, path, path.parent)
+
+
 def _remembered(settings: Settings, path: Path, folder: Path) -> Path:
     settings.set("folder", str(folder))
     return path

@@ -6,17 +6,15 @@ frames are shown as they come.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from PySide6.QtCore import QEvent, QPoint, QPointF, QRect, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtCore import QEvent, QPoint, QRect, QRectF, QSize, Qt, QTimer, Signal
 from PySide6.QtGui import (
     QAction,
     QColor,
-    QFontMetricsF,
     QGuiApplication,
     QImage,
     QKeyEvent,
@@ -26,7 +24,6 @@ from PySide6.QtGui import (
     QPaintEvent,
     QPen,
     QResizeEvent,
-    QWheelEvent,
 )
 from PySide6.QtWidgets import (
     QHBoxLayout,
@@ -45,180 +42,20 @@ from PySide6.QtWidgets import (
 
 from gui.bridge import Bridge
 from gui.canvas import write_picture
-from gui.files import ask_for_folder, ask_for_picture_or_video, ask_where_to_save
+from gui.files import ask_for_folder, ask_for_picture_or_video, ask_where_to_record, ask_where_to_save
+from gui.live_picture import LivePicture
+from gui.recorder import Recorder, What, default_name, duration, size
 from gui.settings import Settings
+from gui.sight import Sight
+from gui.sight_controls import SightControls
 from gui.theme import scaled_font, set_role, theme
 
 if TYPE_CHECKING:
-    from engine import Camera, CaptureState, Classification, EngineError, Frame, ModelState, Result, Timings
+    from engine import Camera, CaptureState, EngineError, Frame, ModelState, RecordingState, Result, SourceInfo, Timings
 
 RECENT = 8
-MOST_ZOOM = 16.0
-
-
-class LivePicture(QWidget):
-    """One frame with what was read in it; the wheel zooms, dragging moves.
-
-    Attributes:
-        paint_seconds: how long painting takes, smoothed.
-    Signals:
-        zoomed(float): 1 is all of it.
-    """
-
-    zoomed = Signal(float)
-
-    def __init__(self, parent: QWidget | None = None) -> None:
-        super().__init__(parent)
-        self.paint_seconds = 0.0
-        self._frame: Frame | None = None
-        self._image = QImage()
-        self._result: Result | None = None
-        self._zoom = 1.0
-        self._middle = QPointF(0.5, 0.5)  # of what is shown, in shares of the picture
-        self._drag: QPointF | None = None
-        self.setMinimumSize(240, 160)
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
-        self.setAccessibleName("Live picture")
-
-    @property
-    def frame(self) -> Frame | None:
-        return self._frame
-
-    @property
-    def result(self) -> Result | None:
-        return self._result
-
-    def show_frame(self, frame: Frame, result: Result | None) -> None:
-        height, width = frame.image.shape[:2]
-        self._frame = frame
-        pixels = QImage(frame.image.data, width, height, frame.image.strides[0], QImage.Format.Format_RGB888)
-        self._image = pixels.convertToFormat(QImage.Format.Format_RGB32)  # what Qt scales fastest
-        self._result = result
-        self.update()
-
-    def clear(self) -> None:
-        self._frame, self._result, self._image = None, None, QImage()
-        self.update()
-
-    def fit(self) -> None:
-        """Show all of the picture, as large as the window lets it be."""
-        self._zoom, self._middle = 1.0, QPointF(0.5, 0.5)
-        self.zoomed.emit(1.0)
-        self.update()
-
-    def zoom(self, factor: float, about: QPointF | None = None) -> None:
-        """Larger or smaller; the point `about` of the widget stays where it is."""
-        if self._image.isNull():
-            return
-        about = about or QPointF(self.rect().center())
-        before = self._place()
-        x, y = (about.x() - before.x()) / before.width(), (about.y() - before.y()) / before.height()
-        self._zoom = max(1.0, min(MOST_ZOOM, self._zoom * factor))
-        after = self._place()
-        self._middle = QPointF(
-            x - (about.x() - self.width() / 2) / after.width(), y - (about.y() - self.height() / 2) / after.height()
-        )
-        self._keep_inside()
-        self.zoomed.emit(self._zoom)
-        self.update()
-
-    def snapshot(self) -> QImage:
-        """The picture in its own size with everything that is drawn over it."""
-        image = self._image.copy()
-        if not image.isNull():
-            painter = QPainter(image)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            painter.setFont(self.font())
-            self._paint_result(painter, QRectF(image.rect()))
-            painter.end()
-        return image
-
-    def _keep_inside(self) -> None:
-        half = 0.5 / self._zoom
-        self._middle = QPointF(max(half, min(1 - half, self._middle.x())), max(half, min(1 - half, self._middle.y())))
-
-    def _place(self) -> QRectF:
-        """Where the whole picture lies in the widget."""
-        size = self._image.size()
-        if size.isEmpty():
-            return QRectF(self.rect())
-        scale = min(self.width() / size.width(), self.height() / size.height()) * self._zoom
-        width, height = size.width() * scale, size.height() * scale
-        return QRectF(
-            self.width() / 2 - self._middle.x() * width, self.height() / 2 - self._middle.y() * height, width, height
-        )
-
-    def _paint_result(self, painter: QPainter, place: QRectF) -> None:
-        result, frame = self._result, self._frame
-        if result is None or frame is None:
-            return
-        width = frame.image.shape[1]
-        scale = place.width() / width
-        headline = _headline(result)
-        if headline:  # below what follows, in the corner where it hides least
-            font = scaled_font(self, 1.5, bold=True)
-            painter.setFont(font)
-            metrics = QFontMetricsF(font)
-            seen = place.intersected(QRectF(self.rect())) if painter.device() is self else place
-            chip = QRectF(0, 0, metrics.horizontalAdvance(headline) + 24, metrics.height() + 8)
-            chip.moveBottomLeft(seen.bottomLeft() + QPointF(12, -12))
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(QColor(16, 18, 22, 190))
-            painter.drawRoundedRect(chip, 6, 6)
-            painter.setPen(Qt.GlobalColor.white)
-            painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, headline)
-        painter.setFont(scaled_font(self, 1.0, bold=True))
-        parts = any(region.box[2] - region.box[0] < width for region in result.regions) or bool(result.text)
-        for region in result.regions if parts else ():
-            x0, y0, x1, y1 = region.box
-            box = QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
-            sure = not region.classification.rejected
-            paint_box(painter, box.adjusted(-3, -3, 3, 3), region.classification.label if sure else "", sure=sure)
-
-    # Qt -------------------------------------------------------------------------------------------------------------
-
-    def sizeHint(self) -> QSize:
-        return QSize(800, 500)
-
-    def paintEvent(self, event: QPaintEvent) -> None:
-        begun = time.perf_counter()
-        painter = QPainter(self)
-        if not self._image.isNull():
-            place = self._place()
-            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._image.width()
-            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
-            painter.drawImage(place, self._image)
-            painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-            self._paint_result(painter, place)
-        painter.end()
-        took = time.perf_counter() - begun
-        self.paint_seconds = took if not self.paint_seconds else 0.9 * self.paint_seconds + 0.1 * took
-
-    def wheelEvent(self, event: QWheelEvent) -> None:
-        self.zoom(1.2 if event.angleDelta().y() > 0 else 1 / 1.2, event.position())
-        event.accept()
-
-    def mousePressEvent(self, event: QMouseEvent) -> None:
-        self.setFocus()
-        if self._zoom > 1.0:
-            self._drag = event.position()
-            self.setCursor(Qt.CursorShape.ClosedHandCursor)
-
-    def mouseMoveEvent(self, event: QMouseEvent) -> None:
-        if self._drag is not None:
-            place, moved = self._place(), event.position() - self._drag
-            self._drag = event.position()
-            self._middle -= QPointF(moved.x() / place.width(), moved.y() / place.height())
-            self._keep_inside()
-            self.update()
-
-    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
-        self._drag = None
-        self.unsetCursor()
-
-    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
-        self.fit()
+OTHERS = ("file", "folder", "screen", "digits")  # what can be looked at without a camera
+JUMP = 5.0  # seconds of a video
 
 
 class TimingStrip(QWidget):
@@ -267,7 +104,7 @@ class TimingStrip(QWidget):
 
 
 class Welcome(QWidget):
-    """What Live shows while nothing plays: what one could look at. Signals: `chosen(str)`: camera, file or digits."""
+    """What Live shows while nothing plays: what one could look at. Signals: `chosen(str)`: which button."""
 
     chosen = Signal(str)
 
@@ -280,20 +117,26 @@ class Welcome(QWidget):
         set_role(self._line, role="dim")
         self._line.setWordWrap(True)
         self.buttons: dict[str, QPushButton] = {}
-        row = QHBoxLayout()
-        row.setSpacing(12)
-        row.addStretch(1)
-        for name, title in (
-            ("camera", "Use the camera"),
-            ("digits", "Show moving digits"),
-            ("file", "Open a video or picture…"),
-            ("retry", "Try again"),
+        rows = QVBoxLayout()
+        rows.setSpacing(8)
+        for entries in (
+            (("camera", "Use the camera"), ("file", "Open a video or picture…"), ("retry", "Try again")),
+            (
+                ("folder", "Open a folder of pictures…"),
+                ("screen", "Look at the screen…"),
+                ("digits", "Show moving digits"),
+            ),
         ):
-            button = QPushButton(title)
-            button.clicked.connect(lambda _=False, name=name: self.chosen.emit(name))
-            self.buttons[name] = button
-            row.addWidget(button)
-        row.addStretch(1)
+            row = QHBoxLayout()
+            row.setSpacing(8)
+            row.addStretch(1)
+            for name, title in entries:
+                button = QPushButton(title)
+                button.clicked.connect(lambda _=False, name=name: self.chosen.emit(name))
+                self.buttons[name] = button
+                row.addWidget(button)
+            row.addStretch(1)
+            rows.addLayout(row)
         layout = QVBoxLayout(self)
         layout.setSpacing(12)
         layout.addStretch(1)
@@ -301,11 +144,11 @@ class Welcome(QWidget):
             widget.setAlignment(Qt.AlignmentFlag.AlignCenter)
             layout.addWidget(widget)
         layout.addSpacing(4)
-        layout.addLayout(row)
+        layout.addLayout(rows)
         layout.addStretch(1)
         theme.changed.connect(self._recolour)
         self._icon = "live"
-        self.say("live", "Nothing is playing", "Looking for a camera…", ("digits", "file"), "digits")
+        self.say("live", "Nothing is playing", "Looking for a camera…", OTHERS, "")
 
     @property
     def text(self) -> str:
@@ -332,8 +175,11 @@ class LiveStage(QWidget):
 
     Attributes:
         picture: what is shown.
+        controls: what is shown of what a detector finds.
+        recorder: writes videos of it.
         welcome: what is shown while there is nothing.
     Signals:
+        opened(str): another source is opened.
         failed(BaseException): a picture that was left out.
         status(str): a word about what has just been done.
         showing(bool): there is a picture now, or none any more.
@@ -342,11 +188,13 @@ class LiveStage(QWidget):
     failed = Signal(object)
     status = Signal(str)
     showing = Signal(bool)
+    opened = Signal(str)
 
-    def __init__(self, bridge: Bridge, settings: Settings, parent: QWidget | None = None) -> None:
+    def __init__(self, bridge: Bridge, settings: Settings, sight: Sight, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._bridge = bridge
         self._settings = settings
+        self._sight = sight
         self._active = False
         self._spec = ""
         self._resume = False  # what played when the stage was left plays again when one comes back
@@ -355,7 +203,11 @@ class LiveStage(QWidget):
         self._last_result = 0.0
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
-        self.picture = LivePicture()
+        self.picture = LivePicture(sight)
+        self.controls = SightControls(sight)
+        self.recorder = Recorder(bridge, self)
+        self.recorder.changed.connect(self._show_recording)
+        self.recorder.ended.connect(self._recorded)
         self.welcome = Welcome()
         self.welcome.chosen.connect(self._chosen)
         self.source = QToolButton()
@@ -370,6 +222,7 @@ class LiveStage(QWidget):
         self._menu.aboutToShow.connect(self._fill_menu)
         self.source.setMenu(self._menu)
         self.play = self._button("play", "Play or freeze (Space)", self.toggle)
+        self.previous = self._button("step-back", "One frame back (,)", self.step_back)
         self.next = self._button("step", "One frame on (.)", self.step)
         self.loop = self._button("loop", "Begin again at the end (L)", self._loop_changed)
         self.loop.setCheckable(True)
@@ -381,13 +234,23 @@ class LiveStage(QWidget):
         self.scrub.actionTriggered.connect(self._scrubbed)
         self._where = QLabel()
         set_role(self._where, role="dim")
-        self._where.setMinimumWidth(96)
+        self._where.setMinimumWidth(self._where.fontMetrics().horizontalAdvance("00:00.0 / 00:00.0 · 0000 / 0000"))
+        self._where.setToolTip("Time and number of the frame that is shown")
         self._where.setAlignment(Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
+        self.record = self._button("record", "Record what is shown (Ctrl+R)", self.toggle_recording)
+        self.record.setPopupMode(QToolButton.ToolButtonPopupMode.MenuButtonPopup)
+        self._record_menu = QMenu(self.record)
+        for title, what in (("Record what is shown…", "drawn"), ("Record the plain picture…", "plain")):
+            action = self._record_menu.addAction(title)
+            action.triggered.connect(lambda _=False, what=what: self.begin_recording(what))
+        self.record.setMenu(self._record_menu)
+        self._recorded_so_far = QLabel()
+        self._recorded_so_far.setAccessibleName("Recording")
         self.shot = self._button("snapshot", "Save what is shown as a PNG (Ctrl+Shift+S)", self.snapshot)
         self.whole = self._button("fit", "Fit to the window (Ctrl+0)", self.fit)
         bar = QToolBar()
         bar.setIconSize(QSize(20, 20))
-        for widget in (self.source, None, self.play, self.next, self.loop):
+        for widget in (self.source, None, self.play, self.previous, self.next, self.loop):
             if widget is None:
                 bar.addSeparator()
             else:
@@ -400,6 +263,8 @@ class LiveStage(QWidget):
         places.addWidget(self._where)
         bar.addWidget(place)
         bar.addSeparator()
+        bar.addWidget(self.record)
+        bar.addWidget(self._recorded_so_far)
         bar.addWidget(self.shot)
         bar.addWidget(self.whole)
         self._strip = TimingStrip()
@@ -418,6 +283,7 @@ class LiveStage(QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
         layout.addWidget(bar)
+        layout.addWidget(self.controls)
         around = QVBoxLayout()
         around.setContentsMargins(12, 4, 12, 4)
         around.addLayout(self._pages)
@@ -429,6 +295,17 @@ class LiveStage(QWidget):
             self._key("Begin again at the end, on the picture", Qt.Key.Key_L, self.loop.click),
             self._key("Larger, on the picture", Qt.Key.Key_Plus, lambda: self.picture.zoom(1.2)),
             self._key("Smaller, on the picture", Qt.Key.Key_Minus, lambda: self.picture.zoom(1 / 1.2)),
+            self._key("Move to the left, on the picture", "Shift+Left", lambda: self.picture.pan(-0.1, 0)),
+            self._key("Move to the right, on the picture", "Shift+Right", lambda: self.picture.pan(0.1, 0)),
+            self._key("Move up, on the picture", "Shift+Up", lambda: self.picture.pan(0, -0.1)),
+            self._key("Move down, on the picture", "Shift+Down", lambda: self.picture.pan(0, 0.1)),
+            self._key("Next box, on the picture", Qt.Key.Key_Right, lambda: sight.choose_next(1)),
+            self._key("Previous box, on the picture", Qt.Key.Key_Left, lambda: sight.choose_next(-1)),
+            self._key("Look at no box, on the picture", Qt.Key.Key_Escape, lambda: sight.choose(-1)),
+            self._key("Five seconds on, on the picture", Qt.Key.Key_PageDown, lambda: self.jump(JUMP)),
+            self._key("Five seconds back, on the picture", Qt.Key.Key_PageUp, lambda: self.jump(-JUMP)),
+            self._key("To the beginning, on the picture", Qt.Key.Key_Home, lambda: self.jump(float("-inf"))),
+            self._key("To the end, on the picture", Qt.Key.Key_End, lambda: self.jump(float("inf"))),
         ]
         bridge.preview.connect(self._take_preview)
         bridge.capture.connect(self._take_state)
@@ -457,6 +334,8 @@ class LiveStage(QWidget):
 
     def open(self, spec: str) -> None:
         """Play a source, as `engine.open_source` names it."""
+        self._end_recording()
+        self._sight.forget()
         self._spec = spec
         self._state = None
         self._timings = None
@@ -466,6 +345,7 @@ class LiveStage(QWidget):
         self.welcome.say("video", "Opening…", _spec_title(spec), (), "")
         self._turn_to(self.welcome)
         self._enable()
+        self.opened.emit(spec)
 
     def toggle(self) -> None:
         """Freeze, or go on."""
@@ -483,9 +363,54 @@ class LiveStage(QWidget):
         if self._bridge.source is not None:
             self._bridge.source.step()
 
+    def step_back(self) -> None:
+        """One frame back."""
+        info = self._info
+        if self._bridge.source is not None and info is not None and not info.live:
+            self._bridge.source.step(-1)
+
+    def jump(self, seconds: float) -> None:
+        """Go that many seconds on or back, in something that has a beginning."""
+        source, info, frame = self._bridge.source, self._info, self.picture.frame
+        if source is None or info is None or info.live or frame is None:
+            return
+        last = info.frames - 1 if info.frames else None
+        wanted = frame.index + seconds * max(info.fps, 1.0)
+        if wanted == float("inf") and last is None:
+            return  # nobody knows where the end is
+        source.seek(int(max(0.0, wanted if last is None else min(wanted, float(last)))))
+
     def fit(self) -> None:
         """Show all of the picture."""
         self.picture.fit()
+
+    def toggle_recording(self) -> None:
+        """Record what is shown, or end the recording."""
+        if self.recorder.on:
+            self._end_recording()
+        else:
+            self.begin_recording("drawn")
+
+    def begin_recording(self, what: What) -> None:
+        """Ask where to, and record what is shown or the plain picture."""
+        if not self.shows_picture or self.recorder.on:
+            return
+        path = ask_where_to_record(self, self._settings, name=default_name())
+        if path is not None:
+            self.record_to(path, what)
+
+    def record_to(self, path: Path, what: What) -> None:
+        """Record from now on."""
+        info = self._info
+        if info is not None:
+            self.recorder.start(path, what, fps=info.fps)
+            self.recorder.stand_still(not self.playing)
+            if self.picture.frame is not None:
+                self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
+
+    def close_recording(self) -> None:
+        """The window goes: complete what is being recorded."""
+        self.recorder.close()
 
     def snapshot(self) -> None:
         """Save what is shown now as a PNG."""
@@ -529,6 +454,7 @@ class LiveStage(QWidget):
                 self._bridge.submit(self.picture.frame)  # it is still there, frozen
         else:
             self._slow.stop()
+            self._end_recording()
             coming = bool(self._spec) and (state is None or state.phase in ("opening", "waiting"))
             self._resume = self.playing or coming
             if state is None or state.info is None or state.info.live:
@@ -537,12 +463,15 @@ class LiveStage(QWidget):
                 source.pause()
 
     def set_model(self, state: ModelState) -> None:
-        """Another network runs: what was read belongs to the old one."""
-        if state.phase == "ready" and self.picture.frame is not None:
-            self.picture.show_frame(self.picture.frame, None)
+        """Another network runs, whose card `Sight` has: what was read belongs to the old one."""
+        if state.phase == "ready":
+            self.controls.set_network()
+            self._invite()
+            if self.picture.frame is not None:
+                self.picture.show_frame(self.picture.frame, None)
 
     def set_result(self, result: Result) -> None:
-        """Show a frame that has been read."""
+        """Show a frame that has been read; `Sight` has taken the result."""
         if not self._active or self._bridge.source is None:
             return
         self._last_result = time.perf_counter()
@@ -560,7 +489,11 @@ class LiveStage(QWidget):
         button.clicked.connect(lambda _=False: slot())
         return button
 
-    def _key(self, text: str, key: Qt.Key, slot: Callable[[], None]) -> QAction:
+    @property
+    def _info(self) -> SourceInfo | None:
+        return self._state.info if self._state is not None else None
+
+    def _key(self, text: str, key: Qt.Key | str, slot: Callable[[], None]) -> QAction:
         action = QAction(text, self.picture)
         action.setShortcut(QKeySequence(key))
         action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
@@ -570,7 +503,7 @@ class LiveStage(QWidget):
 
     def _recolour(self) -> None:
         self.source.setIcon(theme.icon("live"))
-        for button in (self.play, self.next, self.loop, self.shot, self.whole):
+        for button in (self.play, self.previous, self.next, self.loop, self.record, self.shot, self.whole):
             button.setIcon(theme.icon(button.property("icon_name")))
 
     def _show(self, frame: Frame, result: Result | None) -> None:
@@ -579,10 +512,12 @@ class LiveStage(QWidget):
             self.picture.setFocus()
             self._enable()
         self.picture.show_frame(frame, result)
-        info = self._state.info if self._state is not None else None
+        self.recorder.take(frame, self.picture.overlay, self.picture.label_font)
+        info = self._info
         if info is not None and info.frames and not self.scrub.isSliderDown():
             self.scrub.setValue(frame.index)
-            self._where.setText(_place_text(frame.index, info.frames, info.fps))
+        if info is not None:
+            self._where.setText(place_text(frame.index, info))
 
     def _turn_to(self, page: QWidget) -> None:
         before = self.shows_picture
@@ -612,14 +547,17 @@ class LiveStage(QWidget):
                 self.failed.emit(state.error)
         elif state.phase in ("failed", "waiting") and state.error is not None:
             self._trouble(state.phase, state.error)
+        self.recorder.stand_still(state.phase != "playing")
+        if state.phase in ("failed", "ended"):
+            self._end_recording()
         self._enable()
 
     def _trouble(self, phase: str, error: EngineError) -> None:
         self.picture.clear()
         if phase == "waiting":
-            self.welcome.say("live", error.message, error.hint, ("digits", "file"), "")
+            self.welcome.say("live", error.message, error.hint, OTHERS, "")
         else:
-            self.welcome.say("warning", error.message, error.hint, ("retry", "digits", "file"), "digits")
+            self.welcome.say("warning", error.message, error.hint, ("retry", *OTHERS), "retry")
         self._turn_to(self.welcome)
         self._about.setText("")
         self._where.setText("")
@@ -635,13 +573,38 @@ class LiveStage(QWidget):
         self.play.setIcon(theme.icon(self.play.property("icon_name")))
         self.play.setToolTip("Freeze (Space)" if self.playing else "Play (Space)")
         self.next.setEnabled(several)
+        self.previous.setEnabled(several)
         self.loop.setEnabled(several)
         self.scrub.setVisible(bool(several and info is not None and info.frames))
         self.shot.setEnabled(self.shows_picture)
-        self.whole.setEnabled(False)
+        self.whole.setEnabled(self.picture.zoomed_in)
         if self.scrub.isHidden():
             self.scrub.setValue(0)
+        if not running:
             self._where.setText("")
+        self._show_recording()
+
+    def _show_recording(self) -> None:
+        on = self.recorder.on
+        self.record.setEnabled(on or self.shows_picture)
+        name = "stop" if on else "record"
+        if self.record.property("icon_name") != name:
+            self.record.setProperty("icon_name", name)
+            self.record.setIcon(theme.icon(name))
+        self.record.setToolTip("End the recording (Ctrl+R)" if on else "Record what is shown (Ctrl+R)")
+        for action in self._record_menu.actions():
+            action.setEnabled(not on)
+        self._recorded_so_far.setText(self.recorder.words)
+
+    def _end_recording(self) -> None:
+        if self.recorder.on:
+            self.recorder.stop()
+
+    def _recorded(self, state: RecordingState) -> None:
+        if state.error is not None:
+            self.failed.emit(state.error)
+        else:
+            self.status.emit(f"Saved as {state.path} ({duration(state.seconds)}, {size(state.size)})")
 
     def _show_timings(self) -> None:
         source, timings = self._bridge.source, self._timings
@@ -678,13 +641,26 @@ class LiveStage(QWidget):
 
     def _take_cameras(self, cameras: list[Camera]) -> None:
         self._cameras = cameras
-        if self._bridge.source is None and self._state is None:
-            if cameras:
-                line = f"Hold a sheet with a digit in front of {cameras[0].name}, or look at something else."
-                self.welcome.say("live", "Nothing is playing", line, ("camera", "digits", "file"), "camera")
-            else:
-                line = "Plug one in and open this page again, or see how it works with digits that move by themselves."
-                self.welcome.say("live", "No camera found", line, ("digits", "file"), "digits")
+        self._invite()
+
+    def _invite(self) -> None:
+        """Nothing plays: say what could, for the network that would look at it."""
+        if self._bridge.source is not None or self._state is not None or self._cameras is None:
+            return
+        finds = self._sight.card is not None
+        if self._cameras:
+            name = self._cameras[0].name
+            line = f"Look through {name}" if finds else f"Hold a sheet with a digit in front of {name}"
+            self.welcome.say(
+                "live", "Nothing is playing", f"{line}, or at something else.", ("camera", *OTHERS), "camera"
+            )
+        else:
+            line = (
+                "Plug one in and open this page again, or look at a video, at pictures or at the screen."
+                if finds
+                else "Plug one in and open this page again, or see how it works with digits that move by themselves."
+            )
+            self.welcome.say("live", "No camera found", line, OTHERS, "file" if finds else "digits")
 
     def _fill_menu(self) -> None:
         menu = self._menu
@@ -719,6 +695,10 @@ class LiveStage(QWidget):
             self.open("digits:")
         elif what == "file":
             self._open_file()
+        elif what == "folder":
+            self._open_folder()
+        elif what == "screen":
+            self._pick_region()
         elif what == "retry":
             self.open(self._spec)
         else:
@@ -820,42 +800,20 @@ class RegionPicker(QWidget):
         super().changeEvent(event)
 
 
-def paint_box(painter: QPainter, box: QRectF, text: str, *, sure: bool) -> None:
-    """A frame around something that was read, with its name above it; pale where the network rejects it."""
-    colour = QColor("#ffd166" if sure else "#c5cad3")
-    shadow = QColor(0, 0, 0, 120 if sure else 60)
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.setPen(QPen(shadow, 3.5))
-    painter.drawRoundedRect(box, 3, 3)
-    painter.setPen(QPen(colour, 1.6, Qt.PenStyle.SolidLine if sure else Qt.PenStyle.DashLine))
-    painter.drawRoundedRect(box, 3, 3)
-    if text:
-        metrics = QFontMetricsF(painter.font())
-        chip = QRectF(0, 0, metrics.horizontalAdvance(text) + 12, metrics.height() + 2)
-        chip.moveBottomLeft(box.topLeft() + QPointF(0, -3))
-        if chip.top() < 0:
-            chip.moveTopLeft(box.topLeft() + QPointF(3, 3))
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(colour)
-        painter.drawRoundedRect(chip, 3, 3)
-        painter.setPen(QColor("#16181c"))
-        painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, text)
+def place_text(index: int, info: SourceInfo) -> str:
+    """Where a frame is: its time and its number, as far as they mean something for the source."""
+    if info.kind == "pictures":
+        return f"{index + 1} of {info.frames}" if info.frames else str(index + 1)
+    at = clock(index / info.fps)
+    if info.frames:
+        return f"{at} / {clock(info.frames / info.fps)} · {index + 1} / {info.frames}"
+    return f"{at} · {index + 1}"
 
 
-def _headline(result: Result) -> str:
-    """What is written over the picture."""
-    if result.text:
-        return result.text
-    whole: Classification | None = result.classification
-    if whole is None or whole.rejected or not result.regions:
-        return ""
-    return f"{whole.label} · {float(whole.probabilities[whole.best]) * 100:.0f} %"
-
-
-def _place_text(index: int, frames: int, fps: float) -> str:
-    if fps <= 0 or not math.isfinite(fps) or fps < 2:
-        return f"{index + 1} of {frames}"
-    return f"{index / fps:.1f} of {frames / fps:.1f} s"
+def clock(seconds: float) -> str:
+    """Minutes, seconds and tenths."""
+    tenths = int(seconds * 10 + 1e-6)
+    return f"{tenths // 600}:{tenths // 10 % 60:02d}.{tenths % 10}"
 
 
 def _short(title: str) -> str:

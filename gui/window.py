@@ -54,12 +54,14 @@ from gui.notices import Notices
 from gui.panels.answer import AnswerPanel
 from gui.panels.inside import InsidePanel
 from gui.settings import Settings
+from gui.sight import Sight
 from gui.theme import Choice, set_role, theme
 
 if TYPE_CHECKING:
     from engine import ModelCard, ModelState, Result, Timings
 
 DEFAULT_MODEL = "digits"
+LIVE_MODEL = "detector"  # what Live starts with, where it is there
 LAYOUT_VERSION = 1
 
 
@@ -146,6 +148,7 @@ class MainWindow(QMainWindow):
 
     Attributes:
         bridge, canvas, answer, inside, live, notices: its parts.
+        sight: what a detector has in sight, for all who show it.
         mode: name of the mode it is in.
         first_time: nothing is known yet of the place and size it should have.
     """
@@ -167,14 +170,19 @@ class MainWindow(QMainWindow):
         self.bridge: Bridge = Bridge(self)
         self._background = Background(self.bridge.call, self)  # until Train is opened
         self.canvas: Canvas = Canvas(call=self.bridge.call)
-        self.answer: AnswerPanel = AnswerPanel()
+        self.sight: Sight = Sight(self.settings, self)
+        self.answer: AnswerPanel = AnswerPanel(self.sight)
         self.inside: InsidePanel = InsidePanel()
-        self.live: LiveStage = LiveStage(self.bridge, self.settings)
+        self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight)
         self.train: Any = None
         self.models: Any = None
         self.mode = ""
         self._cards: list[ModelCard] = []
-        self._model = self.settings.text("model", DEFAULT_MODEL)
+        # Draw and Live each remember a network of their own; "": not chosen yet.
+        self._models = {"draw": self.settings.text("model", DEFAULT_MODEL), "live": self.settings.text("live-model")}
+        self._stage = "draw"  # the one of the two that was on the stage last
+        self._guest = ""  # reads what Live's own network cannot read, while that plays
+        self._model = self._models["draw"]
         self._begun = False
         self._graphs = False
         self._running = ""  # the network whose results come
@@ -224,6 +232,7 @@ class MainWindow(QMainWindow):
         self.hide()  # a camera or a network that is being loaded may take a while to end
         if self.train is not None:
             self.train.close()
+        self.live.close_recording()
         self.bridge.close()
         super().closeEvent(event)
 
@@ -249,6 +258,9 @@ class MainWindow(QMainWindow):
         self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
         for panel in PANELS:
             self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
+        if mode.name in self._models:
+            self._stage = mode.name
+            self._run(self._model_of(mode.name))
         self.live.set_active(mode.name == "live")
         self._live_showing(self.live.shows_picture)
         self.canvas.set_labels(())
@@ -292,17 +304,63 @@ class MainWindow(QMainWindow):
     # the network ----------------------------------------------------------------------------------------------------
 
     def use_model(self, name: str) -> None:
-        """Run another network; what is on the stage is read with it at once."""
+        """Run another network on the stage one is at; what is there is read with it at once.
+
+        On the paper a network that finds objects has nothing to find: choosing one leads to Live.
+        """
+        if self._stage == "draw" and not self._fits_paper(name):
+            self._stage = "live"
+        self._models[self._stage] = name
+        self.settings.set("model" if self._stage == "draw" else "live-model", name)
+        self._guest = ""
+        if self.mode in self._models and self.mode != self._stage:
+            self.set_mode(self._stage)
+        else:
+            self._run(name)
+
+    def _run(self, name: str) -> None:
+        """Have a network read, without a person having chosen it for the stage."""
+        if name == self._model and self._begun:
+            return
         self._model = name
         self.choice.show_current(name)
-        self.bridge.use(name)
-        self.settings.set("model", name)
+        if self._begun:
+            self.bridge.use(name)
         if self.models is not None:
             self.models.set_current(name)
 
+    def _model_of(self, stage: str) -> str:
+        """The network that a stage starts with."""
+        if stage == "live":
+            first = LIVE_MODEL if self._card(LIVE_MODEL) is not None else self._models["draw"]
+            return self._guest or self._models["live"] or first
+        return self._models["draw"]
+
+    def _card(self, name: str) -> ModelCard | None:
+        return next((card for card in self._cards if card.name == name), None)
+
+    def _fits_paper(self, name: str) -> bool:
+        card = self._card(name)
+        return card is None or card.task == "classification"
+
+    def _source_opened(self, spec: str) -> None:
+        """The moving digits are read by a network for digits, whichever Live has; what comes then by its own again."""
+        guest = ""
+        if spec.startswith("digits"):
+            card = self._card(self._model_of("live"))
+            if card is not None and card.preprocess.kind != "drawing":
+                drawn = self._card(self._models["draw"])
+                digits = drawn is not None and drawn.preprocess.kind == "drawing" and drawn.preprocess.digits
+                guest = self._models["draw"] if digits else DEFAULT_MODEL
+        self._guest = guest
+        if self._stage == "live":
+            self._run(self._model_of("live"))
+
     def _use_trained(self, name: str) -> None:
+        card = self._card(name)
+        self._stage = "draw" if card is None or card.preprocess.kind == "drawing" else "live"
         self.use_model(name)
-        self.set_mode("draw")
+        self.set_mode(self._stage)
 
     def _model_ready(self, name: str) -> None:
         self.bridge.refresh_cards()
@@ -310,17 +368,29 @@ class MainWindow(QMainWindow):
             self.bridge.use(name)
 
     def _discarded(self, name: str) -> None:
-        if name == self._model:
-            self.use_model(DEFAULT_MODEL)
+        self._forget_model(name)
         self.bridge.refresh_cards()
+
+    def _forget_model(self, name: str) -> None:
+        """A network is not there any more: whoever had chosen it goes back to the bundled one."""
+        self._cards = [card for card in self._cards if card.name != name]
+        self._guest = "" if self._guest == name else self._guest
+        for stage, key, bundled in (("draw", "model", DEFAULT_MODEL), ("live", "live-model", "")):
+            if self._models[stage] == name:
+                self._models[stage] = bundled
+                self.settings.set(key, bundled)
+        self._run(self._model_of(self._stage))
 
     def _take_cards(self, cards: list[ModelCard]) -> None:
         self._cards = cards
+        self._run(self._model_of(self._stage))  # what Live starts with is known now
         self.choice.fill(cards, self._model)
         if self.models is not None:
             self.models.set_cards(cards, self._model)
 
     def _take_model(self, state: ModelState) -> None:
+        if state.phase == "ready":
+            self.sight.set_card(state.card)
         self.answer.set_model(state)
         if self._graphs or state.phase != "ready":
             self.inside.set_model(state)
@@ -330,18 +400,27 @@ class MainWindow(QMainWindow):
         elif state.phase == "ready":
             self._device.setText(" · ".join(part for part in (state.device, state.why) if part))
             self._device.setToolTip("Where the network runs, and why there")
-            self._model = self._running = state.name
-            self.choice.show_current(state.name)
-            self.settings.set("model", state.name)
+            self._running = state.name
         elif state.error is not None:
             self._device.setText("The network could not be loaded")
-            running = self._running
             self.notices.error(state.error)
-            if not running and state.name != DEFAULT_MODEL:
-                self.use_model(DEFAULT_MODEL)
-            elif running:
-                self._model = running
-                self.choice.show_current(running)
+            if state.name == self._model:
+                self._without(state.name)
+
+    def _without(self, name: str) -> None:
+        """A network cannot be loaded: the one that ran goes on, or the bundled one is taken."""
+        self._guest = "" if self._guest == name else self._guest
+        for stage, key in (("draw", "model"), ("live", "live-model")):
+            if self._models[stage] == name or (stage == self._stage and not self._models[stage]):
+                self._models[stage] = self._running or DEFAULT_MODEL
+                self.settings.set(key, self._models[stage])
+        if self._running:
+            self._model = self._running  # it still reads
+            self.choice.show_current(self._model)
+            if self.models is not None:
+                self.models.set_current(self._model)
+        elif name != DEFAULT_MODEL:
+            self._run(DEFAULT_MODEL)
 
     def _graphs_loaded(self, loaded: bool) -> None:
         """pyqtgraph is there: the look inside can be built, without a pause in which the pen would hang."""
@@ -390,8 +469,10 @@ class MainWindow(QMainWindow):
 
     def _take_result(self, result: Result) -> None:
         from_paper = result.frame.source == "canvas"
-        if from_paper != (self.mode != "live"):
-            return  # of the stage before
+        if from_paper != (self.mode != "live") or result.model != self._model:
+            return  # of the stage or of the network before
+        if not from_paper:
+            self.sight.take(result)
         self.answer.set_result(result)
         self.inside.set_result(result)
         if from_paper:
@@ -548,6 +629,29 @@ class MainWindow(QMainWindow):
             only_in="live",
         )
         self.step_action = self._add("&One frame on", live.step, keys=".", icon="step", only_in="live")
+        self.back_action = self._add("One frame &back", live.step_back, keys=",", icon="step-back", only_in="live")
+        self.record_action = self._add(
+            "&Record what is shown…",
+            live.toggle_recording,
+            keys="Ctrl+R",
+            icon="record",
+            tip="Record what is shown as a video, or end the recording",
+            only_in="live",
+        )
+        self.plain_action = self._add(
+            "Record the p&lain picture…",
+            lambda: live.begin_recording("plain"),
+            keys="Ctrl+Shift+R",
+            tip="Record the source as a video, without what is drawn over it",
+            only_in="live",
+        )
+        self.less_action = self._add(
+            "Show what is &less sure", lambda: live.controls.change_score(-5), keys="[", only_in="live"
+        )
+        self.more_action = self._add(
+            "Show only what is &more sure", lambda: live.controls.change_score(5), keys="]", only_in="live"
+        )
+        self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in="live")
         self.snapshot_action = self._add(
             "&Snapshot…",
             live.snapshot,
@@ -648,7 +752,24 @@ class MainWindow(QMainWindow):
                 ],
             ),
             ("&Go to", [self._mode_actions[mode.name] for mode in MODES]),
-            ("&Live", [self.moving_action, None, self.play_action, self.step_action, self.fit_action]),
+            (
+                "&Live",
+                [
+                    self.moving_action,
+                    None,
+                    self.play_action,
+                    self.step_action,
+                    self.back_action,
+                    self.fit_action,
+                    None,
+                    self.less_action,
+                    self.more_action,
+                    self.classes_action,
+                    None,
+                    self.record_action,
+                    self.plain_action,
+                ],
+            ),
             (
                 "&Network",
                 [self.choose_action, self.next_action, self.previous_action, None, *self.inside.menu_actions()],
@@ -721,7 +842,8 @@ class MainWindow(QMainWindow):
         self.canvas.tool_changed.connect(self._tool_changed)
         self.live.failed.connect(self.notices.error)
         self.live.showing.connect(self._live_showing)
-        self.live.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
+        self.live.opened.connect(self._source_opened)
+        self.live.status.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.choice.picked.connect(self.use_model)
         self.choice.opening.connect(self.bridge.refresh_cards)
         self.answer.region_chosen.connect(lambda _: self._watch())
@@ -760,9 +882,12 @@ class MainWindow(QMainWindow):
         self.live.open("digits:")
 
     def _walk(self, step: int) -> None:
-        if self.choice.count():
-            row = (self.choice.currentIndex() + step) % self.choice.count()
-            self.use_model(self.choice.itemData(row))
+        names = [self.choice.itemData(row) for row in range(self.choice.count())]
+        if self._stage == "draw":
+            names = [name for name in names if self._fits_paper(name)]
+        if names:
+            place = names.index(self._model) if self._model in names else -1
+            self.use_model(names[(place + step) % len(names)])
 
     # background work ------------------------------------------------------------------------------------------------
 

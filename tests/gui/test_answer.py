@@ -17,6 +17,8 @@ from engine import (
     Result,
 )
 from gui.panels.answer import AnswerPanel
+from gui.settings import Settings
+from gui.sight import Sight
 
 
 def card(classes: tuple[str, ...], *, reject: str = "", kind: str = "drawing") -> ModelCard:
@@ -40,7 +42,7 @@ def result(*answers: Classification, text: str = "", colour: bool = False, paper
 
 @pytest.fixture
 def panel(qtbot) -> AnswerPanel:
-    panel = AnswerPanel()
+    panel = AnswerPanel(Sight(Settings()))
     qtbot.addWidget(panel)
     panel.resize(340, 680)
     panel.show()

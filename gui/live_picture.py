@@ -1,0 +1,217 @@
+"""The picture of Live: one frame with what was found in it, to zoom, to move, and to point at boxes."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+from PySide6.QtWidgets import QSizePolicy, QWidget
+
+from gui.overlay import Overlay, box_at, overlay_of, paint_overlay, painted_image
+from gui.sight import Sight
+
+if TYPE_CHECKING:
+    from engine import Frame, Result
+
+MOST_ZOOM = 16.0
+_CLICK = 4.0  # pixels: a mouse that moved more than this between press and release has dragged
+
+
+class LivePicture(QWidget):
+    """One frame with what was found in it; the wheel zooms, dragging moves, a click looks at a box.
+
+    Attributes:
+        paint_seconds: how long painting takes, smoothed.
+        overlay: what is drawn over the frame.
+    Signals:
+        zoomed(float): 1 is all of it.
+    """
+
+    zoomed = Signal(float)
+
+    def __init__(self, sight: Sight, parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self.paint_seconds = 0.0
+        self.overlay: Overlay | None = None
+        self._sight = sight
+        self._frame: Frame | None = None
+        self._image = QImage()
+        self._result: Result | None = None
+        self._zoom = 1.0
+        self._middle = QPointF(0.5, 0.5)  # of what is shown, in shares of the picture
+        self._pressed: QPointF | None = None
+        self._drag: QPointF | None = None
+        self._mouse: QPointF | None = None
+        self._over = -1  # the box under the mouse that can be looked at
+        self.setMinimumSize(240, 160)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+        self.setMouseTracking(True)
+        self.setAccessibleName("Live picture")
+        sight.changed.connect(self._draw_again)
+        sight.chosen_changed.connect(self._draw_again)
+
+    @property
+    def frame(self) -> Frame | None:
+        return self._frame
+
+    @property
+    def result(self) -> Result | None:
+        return self._result
+
+    @property
+    def zoomed_in(self) -> bool:
+        return self._zoom > 1.0
+
+    @property
+    def label_font(self) -> QFont:
+        """Of the names of boxes."""
+        return QFont(self.font())
+
+    def show_frame(self, frame: Frame, result: Result | None) -> None:
+        """Show a frame and what was found in it; the `Sight` has taken `result` before."""
+        height, width = frame.image.shape[:2]
+        if frame is not self._frame:
+            pixels = QImage(frame.image.data, width, height, frame.image.strides[0], QImage.Format.Format_RGB888)
+            self._image = pixels.convertToFormat(QImage.Format.Format_RGB32)  # what Qt scales fastest
+        self._frame, self._result = frame, result
+        self._draw_again()
+
+    def clear(self) -> None:
+        self._frame, self._result, self._image, self.overlay = None, None, QImage(), None
+        self.update()
+
+    def fit(self) -> None:
+        """Show all of the picture, as large as the window lets it be."""
+        self._zoom, self._middle = 1.0, QPointF(0.5, 0.5)
+        self.zoomed.emit(1.0)
+        self.update()
+
+    def zoom(self, factor: float, about: QPointF | None = None) -> None:
+        """Larger or smaller; the point `about` of the widget stays where it is."""
+        if self._image.isNull():
+            return
+        about = about or QPointF(self.rect().center())
+        before = self._place()
+        x, y = (about.x() - before.x()) / before.width(), (about.y() - before.y()) / before.height()
+        self._zoom = max(1.0, min(MOST_ZOOM, self._zoom * factor))
+        after = self._place()
+        self._middle = QPointF(
+            x - (about.x() - self.width() / 2) / after.width(), y - (about.y() - self.height() / 2) / after.height()
+        )
+        self._keep_inside()
+        self.zoomed.emit(self._zoom)
+        self.update()
+
+    def pan(self, right: float, down: float) -> None:
+        """Move what is seen, in shares of the window."""
+        self._middle += QPointF(right / self._zoom, down / self._zoom)
+        self._keep_inside()
+        self.update()
+
+    def snapshot(self) -> QImage:
+        """The picture in its own size with everything that is drawn over it."""
+        return painted_image(self._image, self.overlay, self.label_font)
+
+    def place_of(self, index: int) -> QRectF:
+        """Where a box of the overlay lies in the widget."""
+        assert self.overlay is not None
+        x0, y0, x1, y1 = self.overlay.marks[index].box
+        place = self._place()
+        scale = place.width() / self.overlay.size[0]
+        return QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
+
+    def _draw_again(self) -> None:
+        self.overlay = None if self._result is None else overlay_of(self._result, self._sight)
+        self._point()
+        self.update()
+
+    def _keep_inside(self) -> None:
+        half = 0.5 / self._zoom
+        self._middle = QPointF(max(half, min(1 - half, self._middle.x())), max(half, min(1 - half, self._middle.y())))
+
+    def _place(self) -> QRectF:
+        """Where the whole picture lies in the widget."""
+        size = self._image.size()
+        if size.isEmpty():
+            return QRectF(self.rect())
+        scale = min(self.width() / size.width(), self.height() / size.height()) * self._zoom
+        width, height = size.width() * scale, size.height() * scale
+        return QRectF(
+            self.width() / 2 - self._middle.x() * width, self.height() / 2 - self._middle.y() * height, width, height
+        )
+
+    def _point(self) -> None:
+        """Find the box under the mouse, whose label is shown whatever it covers."""
+        over, before = -1, self._over
+        found = self._result is not None and bool(self._result.detections)
+        if found and self._mouse is not None and self.overlay is not None:
+            over = box_at(self.overlay, self._place(), self._mouse)
+        self._over = over
+        if self._drag is None:
+            self.setCursor(Qt.CursorShape.PointingHandCursor if over >= 0 else Qt.CursorShape.ArrowCursor)
+        if over != before:
+            self.update()
+
+    # Qt -------------------------------------------------------------------------------------------------------------
+
+    def sizeHint(self) -> QSize:
+        return QSize(800, 500)
+
+    def paintEvent(self, event: QPaintEvent) -> None:
+        begun = time.perf_counter()
+        painter = QPainter(self)
+        if not self._image.isNull():
+            place = self._place()
+            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._image.width()
+            painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
+            painter.drawImage(place, self._image)
+            if self.overlay is not None:
+                seen = place.intersected(QRectF(self.rect()))
+                paint_overlay(painter, self.overlay, place=place, seen=seen, font=self.label_font, over=self._over)
+        painter.end()
+        took = time.perf_counter() - begun
+        self.paint_seconds = took if not self.paint_seconds else 0.9 * self.paint_seconds + 0.1 * took
+
+    def wheelEvent(self, event: QWheelEvent) -> None:
+        self.zoom(1.2 if event.angleDelta().y() > 0 else 1 / 1.2, event.position())
+        event.accept()
+
+    def mousePressEvent(self, event: QMouseEvent) -> None:
+        self.setFocus()
+        if event.button() == Qt.MouseButton.LeftButton:
+            self._pressed = event.position()
+
+    def mouseMoveEvent(self, event: QMouseEvent) -> None:
+        self._mouse = event.position()
+        if self._pressed is not None and self._drag is None and self._zoom > 1.0:
+            moved = event.position() - self._pressed
+            if abs(moved.x()) + abs(moved.y()) > _CLICK:
+                self._drag = self._pressed
+                self.setCursor(Qt.CursorShape.ClosedHandCursor)
+        if self._drag is not None:
+            place, moved = self._place(), event.position() - self._drag
+            self._drag = event.position()
+            self._middle -= QPointF(moved.x() / place.width(), moved.y() / place.height())
+            self._keep_inside()
+            self.update()
+        else:
+            self._point()
+
+    def mouseReleaseEvent(self, event: QMouseEvent) -> None:
+        if event.button() == Qt.MouseButton.LeftButton and self._pressed is not None:
+            if self._drag is None:
+                self._mouse = event.position()
+                self._point()
+                self._sight.choose(self._over)
+            self._pressed = self._drag = None
+            self._point()
+
+    def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
+        self.fit()
+
+    def leaveEvent(self, event: QEvent) -> None:
+        self._mouse = None
+        self._point()
