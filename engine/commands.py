@@ -20,9 +20,12 @@ from engine.errors import Cancelled, EngineError
 
 if TYPE_CHECKING:
     from engine.data import Split
-    from engine.types import Classification, Frame, Image, ModelCard, Result
+    from engine.export import DetectionExport
+    from engine.types import Classification, Detections, Frame, Image, ModelCard, Result
+    from engine.vision import Reader
     from engine.vision.classify import Classifier
 
+_MIN_SCORE = 0.25  # of what a classifier reports; a detector's card has its own
 _BATCH = 256  # pictures that are evaluated at a time
 
 
@@ -116,10 +119,19 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--min-score",
         type=_share,
-        default=0.25,
         metavar="SHARE",
-        help="leave out what is found with less certainty than this, 0 to 1 (default: 0.25); a classification's list "
-        "of classes is always whole",
+        help="leave out what is found with less certainty than this, 0 to 1 (default: 0.25, or what suits the "
+        "detector); a classification's list of classes is always whole",
+    )
+    predict.add_argument(
+        "--classes",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="of a detector's classes show these alone, separated by commas, or “all” (default: those that it offers)",
+    )
+    predict.add_argument(
+        "--out", type=Path, metavar="FILE", help="write what a detector finds to FILE.json (COCO) or FILE.csv as well"
     )
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 
@@ -135,7 +147,15 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a folder with one sub-folder per class, or with MNIST's kind of IDX files",
+        help="a folder with one sub-folder per class, or with MNIST's kind of IDX files; for a detector a JSON file in "
+        "COCO's format, its pictures beside it or in the tar files that it names",
+    )
+    evaluate.add_argument(
+        "--classes",
+        type=_names,
+        default=(),
+        metavar="NAMES",
+        help="measure a detector on these classes alone, separated by commas (default: all that it and the data have)",
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -154,6 +174,13 @@ def _share(text: str) -> float:
     return value
 
 
+def _names(text: str) -> tuple[str, ...]:
+    names = tuple(name.strip() for name in text.split(",") if name.strip())
+    if not names:
+        raise argparse.ArgumentTypeError("must name a class")
+    return names
+
+
 def _no_demo(options: argparse.Namespace) -> int:
     raise EngineError("The demonstration needs the window.", "Start it with: python main.py demo --out DIR.")
 
@@ -166,23 +193,70 @@ def _print_json(values: dict[str, Any]) -> None:
 
 
 def _predict(options: argparse.Namespace) -> int:
-    from engine.vision.classify import Classifier
+    from engine.export import DetectionExport
+    from engine.vision import open_reader
 
-    classifier = Classifier(_card(options.model), interactive=False)
-    failed = False
-    for path in options.paths:
-        try:
-            files = _files(path)
-        except EngineError as error:
-            failed = bool(_complain(error))
-            continue
-        for file in files:
+    card = _card(options.model)
+    if options.min_score is None:
+        options.min_score = card.min_score if card.task == "detection" else _MIN_SCORE
+    if card.task == "detection":
+        options.classes = _wanted(card, options.classes)
+    elif options.out is not None or options.classes:
+        option = "--out" if options.out is not None else "--classes"
+        raise EngineError(
+            f"“{card.name}” finds no boxes, so {option} has nothing to do.", "Leave it out, or choose a detector."
+        )
+    with contextlib.ExitStack() as opened:
+        export = None if options.out is None else opened.enter_context(DetectionExport(options.out))
+        reader = open_reader(card, interactive=False)
+        failed = False
+        for path in options.paths:
             try:
-                for result, frame in _read(classifier, file):
-                    _show_prediction(result, file, frame, classifier.card, options)
+                files = _files(path)
             except EngineError as error:
                 failed = bool(_complain(error))
+                continue
+            for file in files:
+                failed |= not _predict_file(reader, file, options, export)
     return 2 if failed else 0
+
+
+def _predict_file(reader: Reader, file: Path, options: argparse.Namespace, export: DetectionExport | None) -> bool:
+    """Show what is in a picture or in each frame of a video; whether all of it could be read."""
+    results = _read(reader, file)
+    while True:
+        try:
+            read = next(results, None)
+        except EngineError as error:
+            _complain(error)
+            return False
+        if read is None:
+            return True
+        result, frame = read
+        if result.detections is None:
+            _show_prediction(result, file, frame, reader.card, options)
+            continue
+        detections = _shown(result.detections, options)
+        if export is not None:  # what cannot be written ends the command: the other files would fail as well
+            export.add(result.frame, detections, file=str(file))
+        _show_detections(detections, result, file, frame, options)
+
+
+def _wanted(card: ModelCard, names: tuple[str, ...]) -> tuple[str, ...]:
+    """The classes of a detector to show: its own choice, unless others are asked for."""
+    if names == ("all",):
+        return card.classes
+    for name in names:
+        if name not in card.classes:
+            raise EngineError(f"“{card.name}” has no class “{name}”.", f"Its classes are: {', '.join(card.classes)}.")
+    return names or card.offered or card.classes
+
+
+def _shown(detections: Detections, options: argparse.Namespace) -> Detections:
+    import numpy as np
+
+    wanted = [number for number, label in enumerate(detections.labels) if label in options.classes]
+    return detections[(detections.confidence >= options.min_score) & np.isin(detections.class_id, wanted)]
 
 
 def _card(name: str | None) -> ModelCard:
@@ -206,18 +280,20 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(classifier: Classifier, file: Path) -> Iterator[tuple[Result, int | None]]:
-    """The result of a picture, or of each frame of a video with its index."""
+def _read(reader: Reader, file: Path) -> Iterator[tuple[Result, int | None]]:
+    """The result of a picture, or of each frame of a video with its index; what is detected in a video is numbered."""
     from engine.images import read_picture
     from engine.sources import VIDEOS, open_source
+    from engine.vision.track import Follower
 
     if file.suffix.lower() not in VIDEOS:
-        yield classifier.predict(_drawing(read_picture(file), file.name)), None
+        yield reader.predict(_drawing(read_picture(file), file.name)), None
         return
     source = open_source(str(file))
+    follower = Follower(sure=reader.card.min_score)
     try:
         while (frame := source.read()) is not None:
-            yield classifier.predict(frame), frame.index
+            yield follower.follow(reader.predict(frame)), frame.index
     finally:
         source.close()
 
@@ -265,6 +341,36 @@ def _show_prediction(
     _say(f"{where}: {answer}")
 
 
+def _show_detections(
+    detections: Detections, result: Result, file: Path, frame: int | None, options: argparse.Namespace
+) -> None:
+    listed = [
+        {
+            "label": detections.labels[detections.class_id[row]],
+            "score": round(float(detections.confidence[row]), 4),
+            "xyxy": [round(float(value), 1) for value in detections.xyxy[row]],
+        }
+        for row in range(len(detections))
+    ]
+    if detections.track_id is not None:
+        for box, track in zip(listed, detections.track_id, strict=True):
+            box["track"] = int(track) if track >= 0 else None
+    if options.json:
+        values: dict[str, Any] = {"file": str(file), "model": result.model, "task": "detection"}
+        if frame is not None:
+            values["frame"] = frame
+            values["time"] = round(result.frame.clock or 0.0, 3)
+        _print_json({**values, "detections": listed})
+        return
+    where = str(file) if frame is None else f"{file}, frame {frame}"
+    boxes = []
+    for box in listed:
+        number = f" #{box['track']}" if box.get("track") is not None else ""
+        places = " ".join(f"{value:.0f}" for value in box["xyxy"])
+        boxes.append(f"{box['label']}{number} {box['score']:.1%} at {places}")
+    _say(f"{where}: {', '.join(boxes) or 'nothing found'}")
+
+
 def _classes(classification: Classification | None, card: ModelCard) -> list[dict[str, Any]]:
     """All classes, most probable first; where nothing was found at all, that is certain."""
     if classification is None:
@@ -299,6 +405,10 @@ def _evaluate(options: argparse.Namespace) -> int:
     from engine.vision.classify import Classifier
 
     card = _card(options.model)
+    if card.task == "detection":
+        return _evaluate_detector(card, options)
+    if options.classes:
+        raise EngineError(f"“{card.name}” is no detector, so --classes has nothing to do.", "Leave it out.")
     pictures = _labelled(options.data, card)
     measured = evaluate(Classifier(card, interactive=False), pictures)
     measured = {"model": card.name, "data": str(options.data), **measured}
@@ -310,6 +420,39 @@ def _evaluate(options: argparse.Namespace) -> int:
     widest = max(len(label) for label in measured["per_class"])
     for label, accuracy in measured["per_class"].items():
         _say(f"  {label:<{widest}}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+    return 0
+
+
+def _evaluate_detector(card: ModelCard, options: argparse.Namespace) -> int:
+    from engine.vision.detect import Detector
+    from engine.vision.evaluate import evaluate
+
+    precision = evaluate(
+        Detector(card, interactive=False), options.data, only=options.classes, unreadable=lambda error: _complain(error)
+    )
+    if options.json:
+        _print_json(
+            {
+                "model": card.name,
+                "data": str(options.data),
+                "count": precision.count,
+                "map": precision.map,
+                "map50": precision.map50,
+                "per_class": precision.ap50,
+                "per_class_map": precision.ap,
+                "boxes": precision.boxes,
+            }
+        )
+        return 0
+    _say(f"{card.name} on {options.data}: mAP@0.5 {precision.map50:.2%} in {precision.count} pictures")
+    _say(f"mAP@[.5:.95] {precision.map:.2%}; average precision of each class at an overlap (IoU) of 0.5:")
+    widest = max(len(label) for label in precision.ap50)
+    for label, share in sorted(
+        precision.ap50.items(), key=lambda each: -1 if each[1] is None else each[1], reverse=True
+    ):
+        boxes = precision.boxes[label]
+        what = "no boxes" if share is None else f"{share:7.2%}  {boxes} {'box' if boxes == 1 else 'boxes'}"
+        _say(f"  {label:<{widest}}  {what}")
     return 0
 
 

@@ -18,6 +18,8 @@ import pytest
 
 from engine import commands
 from engine.opencv import cv2
+from tests.engine.conftest import spotted
+from tests.engine.test_evaluate import write as write_scenes
 
 KEYS = {"file", "model", "task", "classes", "rejected"}
 
@@ -384,3 +386,131 @@ def test_train_hands_over_and_the_model_can_be_used(
     code, lines, _ = run(capsys, "predict", "--model", "mine", "--json", tmp_path / "pictures")
     assert code == 0
     assert len(lines) == 12
+
+
+# --- detectors
+
+
+def write_spots(path: Path, *spots: tuple[int, int, str]) -> Path:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    cv2.imwrite(str(path), cv2.cvtColor(spotted(*spots), cv2.COLOR_RGB2BGR))
+    return path
+
+
+def test_predict_says_what_a_detector_finds(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_spots(tmp_path / "spots.png", (2, 3, "red"), (5, 1, "blue"))
+    code, lines, errors = run(capsys, "predict", "--model", "spots", "--json", picture)
+    assert (code, len(lines), errors) == (0, 1, "")
+    answer = json.loads(lines[0])
+    assert answer == {
+        "file": str(picture),
+        "model": "spots",
+        "task": "detection",
+        "detections": [{"label": "red", "score": 1.0, "xyxy": [120.0, 200.0, 280.0, 360.0]}],
+    }
+    _, lines, _ = run(capsys, "predict", "--model", "spots", picture)
+    assert lines == [f"{picture}: red 100.0% at 120 200 280 360"]
+    _, lines, _ = run(capsys, "predict", "--model", "spots", "--json", "--classes", "all", picture)
+    assert {box["label"] for box in json.loads(lines[0])["detections"]} == {"red", "blue"}
+    _, lines, _ = run(capsys, "predict", "--model", "spots", "--classes", "green", picture)
+    assert lines == [f"{picture}: nothing found"]
+    code, _, errors = run(capsys, "predict", "--model", "spots", "--classes", "red, tree", picture)
+    assert code == 2
+    assert "no class “tree”" in errors
+
+
+def test_predict_leaves_out_what_is_unsure(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    image = spotted((2, 3, "red"), strength=100)
+    cv2.imwrite(str(tmp_path / "faint.png"), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    found: dict[str, int] = {}
+    for least in ("0.3", "0.45", "its own"):
+        options = [] if least == "its own" else ["--min-score", least]
+        _, lines, _ = run(capsys, "predict", "--model", "spots", "--json", *options, tmp_path / "faint.png")
+        found[least] = len(json.loads(lines[0])["detections"])
+    assert found == {"0.3": 1, "0.45": 0, "its own": 0}
+
+
+def test_predict_numbers_what_moves_in_a_video_and_exports_it(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 20.0, (640, 480))
+    for index in range(5):
+        image = np.roll(spotted((1, 2, "red")), 8 * index, axis=1)
+        writer.write(cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    writer.release()
+    picture = write_spots(tmp_path / "spots.png", (5, 1, "green"))
+    out = tmp_path / "found.csv"
+    code, lines, errors = run(capsys, "predict", "--model", "spots", "--json", "--out", out, path, picture)
+    assert (code, errors) == (0, "")
+    answers = [json.loads(line) for line in lines]
+    assert [answer.get("frame") for answer in answers] == [0, 1, 2, 3, 4, None]
+    assert [answer.get("time") for answer in answers] == [0.0, 0.05, 0.1, 0.15, 0.2, None]
+    assert all(answer["detections"][0]["track"] == 1 for answer in answers[:5])
+    assert "track" not in answers[5]["detections"][0]
+    rows = [line.split(",") for line in out.read_text(encoding="utf-8").splitlines()]
+    assert rows[0][-1] == "track"
+    boxes = sum(len(answer["detections"]) for answer in answers)
+    assert len(rows) == boxes + 1
+    assert (rows[-1][0], rows[-1][3], rows[-1][-1]) == (str(picture), "green", "")
+    _, lines, _ = run(capsys, "predict", "--model", "spots", path)
+    assert lines[1].startswith(f"{path}, frame 1: red #1 ")
+
+
+def test_export_is_for_detectors_and_for_two_kinds_of_file(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    picture = write_spots(tmp_path / "spots.png", (5, 1, "green"))
+    code, lines, errors = run(capsys, "predict", "--model", "tiny", "--out", tmp_path / "a.json", picture)
+    assert (code, lines) == (2, [])
+    assert "finds no boxes" in errors
+    code, lines, errors = run(capsys, "predict", "--model", "spots", "--out", tmp_path / "a.txt", picture)
+    assert (code, lines) == (2, [])
+    assert ".csv" in errors
+    code, _, errors = run(
+        capsys, "predict", "--model", "spots", "--out", tmp_path / "a.json", picture, tmp_path / "missing.png"
+    )
+    assert code == 2
+    assert "missing.png" in errors
+    assert len(json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))["annotations"]) == 1
+
+
+def test_evaluate_measures_a_detector(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = write_scenes(
+        tmp_path,
+        ([(2, 3, "red"), (5, 1, "green")], [(2, 3, "red"), (5, 3, "green")], {}),
+        ([(4, 3, "red")], [(4, 3, "red")], {}),
+    )
+    code, lines, errors = run(capsys, "evaluate", "--model", "spots", "--data", path, "--json")
+    assert (code, len(lines), errors) == (0, 1, "")
+    answer = json.loads(lines[0])
+    assert (answer["model"], answer["data"], answer["count"]) == ("spots", str(path), 2)
+    assert answer["map50"] == pytest.approx(0.5)
+    assert answer["map"] == pytest.approx(0.5)
+    assert answer["per_class"] == {"red": pytest.approx(1), "green": 0.0, "blue": None}
+    assert answer["per_class_map"] == {"red": pytest.approx(1), "green": 0.0, "blue": None}
+    assert answer["boxes"] == {"red": 2, "green": 1, "blue": 0}
+    _, lines, _ = run(capsys, "evaluate", "--model", "spots", "--data", path)
+    assert "mAP@0.5 50.00% in 2 pictures" in lines[0]
+    assert [line.split()[0] for line in lines[2:]] == ["red", "green", "blue"]
+    assert "2 boxes" in lines[2]
+    _, lines, _ = run(capsys, "evaluate", "--model", "spots", "--data", path, "--json", "--classes", "red")
+    assert json.loads(lines[0])["map50"] == pytest.approx(1)
+
+
+def test_evaluate_a_detector_says_what_is_wrong(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for arguments, what in (
+        (["--model", "spots", "--data", tmp_path / "none.json"], "none.json cannot be read"),
+        (["--model", "tiny", "--classes", "red", "--data", tmp_path], "no detector"),
+    ):
+        code, lines, errors = run(capsys, "evaluate", *arguments)
+        assert (code, lines) == (2, [])
+        assert what in errors
+
+
+def test_models_lists_detectors_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    _, lines, _ = run(capsys, "models", "--json")
+    spots = next(each for each in map(json.loads, lines) if each["name"] == "spots")
+    assert (spots["task"], spots["classes"]) == ("detection", ["red", "green", "blue"])
+    _, lines, _ = run(capsys, "models")
+    assert any(line.startswith("spots") and "detection, 3 classes" in line for line in lines)
