@@ -5,11 +5,13 @@ Everything that changes with each stroke is painted by one widget of its own, so
 
 from __future__ import annotations
 
+import itertools
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QPoint, QPointF, QRect, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFontMetricsF, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
+from PySide6.QtCore import QPoint, QRect, QRectF, QSize, Qt, Signal
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QKeyEvent, QMouseEvent, QPainter, QPaintEvent, QPen
 from PySide6.QtWidgets import QSizePolicy, QVBoxLayout, QWidget
 
 from gui.reading import Place, Reading, line, to_image
@@ -24,7 +26,7 @@ _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
 class ClassBars(QWidget):
-    """A bar for every class. Signals: `painted()`."""
+    """A bar for every class; of those that change only what changes is painted. Signals: `painted()`."""
 
     painted = Signal()
 
@@ -35,8 +37,12 @@ class ClassBars(QWidget):
         self._best = -1
         self._reject = -1
         self._label_width = 0.0
+        self._seen: list[tuple[bool, str, int]] = []  # of each row: is it the best, its number, the length of its bar
+        self._form: _RowForm | None = None
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName("Probabilities of the classes")
+        theme.changed.connect(self.update)
 
     @property
     def values(self) -> dict[str, float]:
@@ -69,51 +75,121 @@ class ClassBars(QWidget):
         self.update()
 
     def set(self, shares: list[float], best: int) -> None:
+        """Show these probabilities; `painted` comes also if nothing that one can see has changed."""
         self._shares, self._best = shares, best
-        self.update()
+        form, before = self._row_form(), self._seen
+        self._seen = [self._look(row, form) for row in range(len(shares))]
+        for row, (old, new) in enumerate(itertools.zip_longest(before, self._seen)):
+            if old != new:
+                self.update(form.place(row))
+        self.update(0, 0, 1, 1)
 
     def sizeHint(self) -> QSize:
         return QSize(260, len(self._labels) * 28 + 8)
 
     def paintEvent(self, event: QPaintEvent) -> None:
+        form, touched = self._row_form(), event.region()
         painter = QPainter(self)
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        metrics = QFontMetricsF(self.font())
+        painter.fillRect(event.rect(), form.ground)
+        for row, share in enumerate(self._shares):
+            if touched.intersects(form.place(row)):
+                self._paint_row(painter, form, row, share)
+        painter.end()
+        self.painted.emit()
+
+    def _look(self, row: int, form: _RowForm) -> tuple[bool, str, int]:
+        share, best = self._shares[row], row == self._best
+        number = f"{share * 100:.1f} %" if share >= 0.0005 or best else ""
+        return best, number, round(4 * form.long * share) if share > 0.0005 else -1
+
+    def _paint_row(self, painter: QPainter, form: _RowForm, row: int, share: float) -> None:
+        best, number, _ = self._look(row, form)
+        y, pitch = form.tops[row], form.pitch
+        painter.setFont(form.bold if best else form.plain)
+        painter.setPen(form.text if best else form.dim)
+        painter.drawText(QRectF(0, y, form.left - 12, pitch), form.side, form.labels[row])
+        if number:
+            painter.drawText(QRectF(form.left + form.long, y, form.share_width, pitch), form.right, number)
+        bar = QRectF(form.left, y + (pitch - form.thick) / 2, form.long, form.thick)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(form.track)
+        painter.drawRoundedRect(bar, 3, 3)
+        if share > 0.0005:
+            painter.setBrush(form.accent if best and row != self._reject else form.quiet)
+            bar.setWidth(max(3.0, form.long * share))
+            painter.drawRoundedRect(bar, 3, 3)
+
+    def _row_form(self) -> _RowForm:
+        """Everything about the rows that is the same from one answer to the next."""
+        font = self.font()
+        key = (self._labels, self._reject, self.width(), self.height(), font.key(), theme.colours)
+        if self._form is not None and self._form.key == key:
+            return self._form
+        metrics = QFontMetricsF(font)
         rows = max(1, len(self._labels))
         gap = 8.0 if 0 < self._reject == rows - 1 else 0.0
         pitch = (self.height() - gap) / rows
-        thick = min(14.0, pitch * 0.56)
-        share_width = metrics.horizontalAdvance("100.0 %") + 8
-        left = self._label_width
-        long = max(8.0, self.width() - left - share_width)
-        track, quiet, accent = theme.colour("track"), theme.colour("quiet"), theme.colour("accent")
-        text, dim = theme.colour("text"), theme.colour("dim")
+        left, share_width = self._label_width, metrics.horizontalAdvance("100.0 %") + 8
         right = Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter
         short = all(len(label) < 3 for number, label in enumerate(self._labels) if number != self._reject)
-        label_side = right if short else _LEFT
-        bold = scaled_font(self, 1.0, bold=True)
-        plain = self.font()
-        for row, (label, share) in enumerate(zip(self._labels, self._shares, strict=True)):
-            y = row * pitch + (gap if row == self._reject else 0.0)
-            best = row == self._best
-            painter.setFont(bold if best else plain)
-            painter.setPen(text if best else dim)
-            if metrics.horizontalAdvance(label) > left - 8:
-                label = metrics.elidedText(label, Qt.TextElideMode.ElideRight, left - 12)
-            painter.drawText(QRectF(0, y, left - 12, pitch), label_side, label)
-            bar = QRectF(left, y + (pitch - thick) / 2, long, thick)
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(track)
-            painter.drawRoundedRect(bar, 3, 3)
-            if share > 0.0005:
-                filled = QRectF(bar.topLeft(), QPointF(bar.left() + max(3.0, long * share), bar.bottom()))
-                painter.setBrush((quiet if row == self._reject else accent) if best else quiet)
-                painter.drawRoundedRect(filled, 3, 3)
-            if share >= 0.0005 or best:
-                painter.setPen(text if best else dim)
-                painter.drawText(QRectF(left + long, y, share_width, pitch), right, f"{share * 100:.1f} %")
-        painter.end()
-        self.painted.emit()
+        self._form = _RowForm(
+            key=key,
+            tops=[row * pitch + (gap if row == self._reject else 0.0) for row in range(rows)],
+            pitch=pitch,
+            thick=min(14.0, pitch * 0.56),
+            left=left,
+            long=max(8.0, self.width() - left - share_width),
+            share_width=share_width,
+            width=self.width(),
+            labels=[
+                label
+                if metrics.horizontalAdvance(label) <= left - 8
+                else metrics.elidedText(label, Qt.TextElideMode.ElideRight, left - 12)
+                for label in self._labels
+            ],
+            side=right if short else _LEFT,
+            right=right,
+            plain=font,
+            bold=scaled_font(self, 1.0, bold=True),
+            ground=theme.colour("base"),
+            track=theme.colour("track"),
+            quiet=theme.colour("quiet"),
+            accent=theme.colour("accent"),
+            text=theme.colour("text"),
+            dim=theme.colour("dim"),
+        )
+        return self._form
+
+
+@dataclass(frozen=True, eq=False)
+class _RowForm:
+    """How the rows of bars are painted in one size, font and theme; lengths in pixels."""
+
+    key: tuple[object, ...]  # what all of it depends on
+    tops: list[float]
+    pitch: float
+    thick: float
+    left: float
+    long: float
+    share_width: float
+    width: int
+    labels: list[str]
+    side: Qt.AlignmentFlag
+    right: Qt.AlignmentFlag
+    plain: QFont
+    bold: QFont
+    ground: QColor
+    track: QColor
+    quiet: QColor
+    accent: QColor
+    text: QColor
+    dim: QColor
+
+    def place(self, row: int) -> QRect:
+        """Everything that a row paints on."""
+        top = self.tops[min(row, len(self.tops) - 1)]
+        return QRectF(0, top, self.width, self.pitch).toAlignedRect()
 
 
 class InputView(QWidget):
@@ -134,8 +210,10 @@ class InputView(QWidget):
         self._current = 0
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMaximumHeight(self.SIDES[1] + 16 + self.THUMB)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
         self.setAccessibleName("What the network sees")
         self.setMouseTracking(True)
+        theme.changed.connect(self.update)
 
     @property
     def current(self) -> int:
@@ -146,13 +224,18 @@ class InputView(QWidget):
         return self._kept[self._current] if self._kept else None
 
     def set(self, regions: tuple[Region, ...], current: int) -> None:
+        before, words, several = self._kept, self._hint(), len(self._images) > 1 or len(regions) > 1
         self._kept = [np.ascontiguousarray(region.network_input) for region in regions]
         self._images = [to_image(pixels) for pixels in self._kept]
         self._texts = ["?" if region.classification.rejected else region.classification.label for region in regions]
         self._current = current
-        several = len(regions) > 1
-        self.setFocusPolicy(Qt.FocusPolicy.StrongFocus if several else Qt.FocusPolicy.NoFocus)
-        self.update()
+        policy = Qt.FocusPolicy.StrongFocus if len(regions) > 1 else Qt.FocusPolicy.NoFocus
+        if policy != self.focusPolicy():
+            self.setFocusPolicy(policy)
+        if several or words != self._hint():
+            self.update()
+        elif len(before) != len(regions) or not all(map(np.array_equal, before, self._kept)):
+            self.update(self._frame())
 
     def choose(self, number: int) -> None:
         if 0 <= number < len(self._images) and number != self._current:
@@ -169,11 +252,11 @@ class InputView(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         ratio = self.devicePixelRatioF()
-        side = self._side()
-        frame = QRect(0, 0, side, side)
-        painter.setPen(Qt.PenStyle.NoPen)
-        painter.setBrush(theme.colour("track"))
-        painter.drawRect(frame)
+        frame = self._frame()
+        side = frame.width()
+        if not frame.contains(event.rect()):
+            painter.fillRect(event.rect(), theme.colour("base"))
+        painter.fillRect(frame, theme.colour("track"))
         if self._images:
             image = self._images[self._current]
             # Whole screen pixels for every pixel of the input, so that all squares are of one size.
@@ -181,7 +264,10 @@ class InputView(QWidget):
             across = min(float(side), cell * image.width()) if image.width() <= side * ratio else float(side)
             place = QRectF((side - across) / 2, (side - across) / 2, across, across)
             painter.fillRect(frame, Qt.GlobalColor.black)
-            painter.drawImage(place, image)
+            painter.drawImage(place, image.convertToFormat(QImage.Format.Format_RGB32))  # enlarged quickest
+        if frame.contains(event.rect()):
+            painter.end()
+            return
         painter.setPen(theme.colour("text"))
         painter.setFont(scaled_font(self, 1.0, bold=True))
         aside = QRect(side + 16, 0, self.width() - side - 16, 22)
@@ -202,6 +288,10 @@ class InputView(QWidget):
         if image.format() == QImage.Format.Format_Grayscale8:
             return f"Exactly these {size}: the drawing, centred, scaled and light on dark."
         return f"Exactly these {size}, cut from the middle of the picture."
+
+    def _frame(self) -> QRect:
+        """Where the picture lies."""
+        return QRect(0, 0, self._side(), self._side())
 
     def _side(self) -> int:
         free = min(self.height() - 16 - self.THUMB, self.width() // 2)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Literal, TypeAlias
 
 import numpy as np
-from PySide6.QtCore import QRectF, QSize, Qt
+from PySide6.QtCore import QRect, QRectF, QSize, Qt
 from PySide6.QtGui import QFont, QFontMetricsF, QImage, QPainter, QPaintEvent
 from PySide6.QtWidgets import QFrame, QSizePolicy, QWidget
 
@@ -24,6 +24,8 @@ class Reading(QWidget):
         self._line = ""
         self._loud = False
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Fixed)
+        self.setAttribute(Qt.WidgetAttribute.WA_OpaquePaintEvent)
+        theme.changed.connect(self.update)
 
     @property
     def text(self) -> str:
@@ -38,8 +40,8 @@ class Reading(QWidget):
         if (headline, line, loud) != (self._headline, self._line, self._loud):
             if headline != self._headline:
                 self.setAccessibleName(f"Reading: {headline}")
+            self.update(self._line_place() if (headline, loud) == (self._headline, self._loud) else self.rect())
             self._headline, self._line, self._loud = headline, line, loud
-            self.update()
 
     def sizeHint(self) -> QSize:
         return QSize(240, 92)
@@ -49,8 +51,11 @@ class Reading(QWidget):
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
+        painter.fillRect(event.rect(), theme.colour("base"))
         area = QRectF(self.rect())
-        if self._loud:
+        if self._line_place().contains(event.rect()):
+            pass  # only the line is another one
+        elif self._loud:
             painter.setPen(theme.colour("text"))
             painter.setFont(self._fitting(3.9, area.width()))
             painter.drawText(QRectF(0, 0, area.width(), 66), _LEFT, self._elided(painter, area.width()))
@@ -62,8 +67,11 @@ class Reading(QWidget):
         painter.setFont(self.font())
         flags = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop
         line = painter.fontMetrics().elidedText(self._line, Qt.TextElideMode.ElideRight, int(area.width()))
-        painter.drawText(QRectF(0, 68, area.width(), 24), flags, line)
+        painter.drawText(QRectF(self._line_place()), flags, line)
         painter.end()
+
+    def _line_place(self) -> QRect:
+        return QRect(0, 68, self.width(), 24)
 
     def _elided(self, painter: QPainter, room: float) -> str:
         return painter.fontMetrics().elidedText(self._headline, Qt.TextElideMode.ElideRight, int(room) + 1)

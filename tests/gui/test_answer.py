@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from PySide6.QtGui import QImage
 
 from engine import (
     NOT_A_DIGIT,
@@ -19,6 +20,7 @@ from engine import (
 from gui.panels.answer import AnswerPanel
 from gui.settings import Settings
 from gui.sight import Sight
+from gui.theme import theme
 
 
 def card(classes: tuple[str, ...], *, reject: str = "", kind: str = "drawing") -> ModelCard:
@@ -139,3 +141,44 @@ def test_painted_follows_every_result_that_was_painted(panel: AnswerPanel, qtbot
     panel.update()
     panel.grab()
     assert seen == [two], "the first was never on the screen, and nothing is said twice"
+
+
+def test_what_is_painted_in_parts_is_what_is_painted_whole(panel: AnswerPanel, qtbot) -> None:
+    """Only what has changed is painted again, so the screen must be as if all had been."""
+
+    def on_the_screen() -> QImage:
+        return panel.screen().grabWindow(panel.winId()).toImage().convertToFormat(QImage.Format.Format_RGB32)
+
+    def whole() -> QImage:
+        return panel.grab().toImage().convertToFormat(QImage.Format.Format_RGB32)
+
+    names = (*"0123456789", NOT_A_DIGIT)
+    panel.set_model(ModelState("net", "ready", card(names, reject=NOT_A_DIGIT)))
+    rng = np.random.default_rng(2)
+    qtbot.waitExposed(panel)
+    for step in range(40):
+        answers = []
+        for _ in range(rng.integers(0, 4) if step % 5 == 0 else 1):
+            powers = np.exp(rng.normal(0, 4, 11))
+            answers.append(
+                Classification(names, (powers / powers.sum()).astype(np.float32), bool(powers.argmax() == 10))
+            )
+        text = "".join(each.label for each in answers if not each.rejected)
+        with qtbot.waitSignal(panel.painted):
+            panel.set_result(result(*answers, text=text, colour=step % 7 == 0))
+        if step == 20:
+            theme.apply("dark")
+        elif step == 30:
+            panel.resize(400, 800)
+        qtbot.waitUntil(lambda: on_the_screen() == whole())
+    theme.apply("light")
+
+
+def test_the_same_answer_again_is_painted_too(panel: AnswerPanel, qtbot) -> None:
+    names = tuple("0123456789")
+    panel.set_model(ModelState("net", "ready", card(names)))
+    for _ in range(2):
+        again = result(Classification(names, shares(10, 3, 0.9)), text="3")
+        with qtbot.waitSignal(panel.painted) as painted:
+            panel.set_result(again)
+        assert painted.args == [again]
