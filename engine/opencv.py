@@ -3,6 +3,9 @@
 Importing it points Qt (by environment variables) at the plug-ins and fonts that OpenCV brings for windows of its own,
 which would break this program's window, and changes where child processes look for libraries; both are undone. What
 its decoders print about damaged files is switched off: such files are reported as `EngineError`.
+
+Its own threads are few: the pictures here are small, and where there are as many threads as cores, a call waits for the
+core that just paints the window.
 """
 
 from __future__ import annotations
@@ -23,3 +26,5 @@ for _name, _value in _before.items():
         os.environ.pop(_name, None)
     else:
         os.environ[_name] = _value
+
+cv2.setNumThreads(max(1, (os.cpu_count() or 1) // 4))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import ctypes
+import gc
 import logging
 import os
 import socket
@@ -11,7 +12,7 @@ import sys
 import types
 from pathlib import Path
 
-from PySide6.QtCore import Qt
+from PySide6.QtCore import Qt, QTimer
 from PySide6.QtGui import QGuiApplication
 from PySide6.QtWidgets import QApplication
 
@@ -20,6 +21,8 @@ from gui.theme import app_icon
 from gui.window import MainWindow
 
 _log = logging.getLogger(__name__)
+
+SETTLED = 10_000  # milliseconds after which all that the window always needs is loaded
 
 
 def application() -> QApplication:
@@ -103,4 +106,7 @@ def show() -> int:
         window.showMaximized()
     else:
         window.show()
+    # A full garbage collection looks through every object, which takes some fifty milliseconds once pyqtgraph and
+    # OpenVINO are loaded: what is there now stays until the end, so it need not be looked through.
+    QTimer.singleShot(SETTLED, gc.freeze)
     return app.exec()
