@@ -103,6 +103,21 @@ def test_torch_and_openvino_find_the_same(own_home: Path, monkeypatch: pytest.Mo
     assert (one.class_id == other.class_id).all()
 
 
+def test_half_the_bits_find_the_same(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What OpenVINO does on processors with tiles for bfloat16."""
+    card = write_detector("spots")
+    image = spotted((2, 3, "red"), (5, 1, "green"), strength=200) | spotted((1, 1, "blue"), strength=120)
+    exact = Detector(card).detect(image)
+    monkeypatch.setattr(runtime, "_bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(runtime, "_SMALL", 0)
+    detector = Detector(card)
+    assert detector.network.device.title.endswith("bf16")
+    rough = detector.detect(image)
+    assert set(listed(rough)) == set(listed(exact))
+    assert len(exact) == 3
+    assert np.allclose(np.sort(rough.confidence), np.sort(exact.confidence), atol=0.02)
+
+
 def test_the_card_knows_who_reads_it(home: Path) -> None:
     assert isinstance(open_reader(zoo.model_card("spots")), Detector)
     assert isinstance(open_reader(zoo.model_card("tiny-colour")), Classifier)
