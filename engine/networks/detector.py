@@ -55,14 +55,14 @@ class Split(nn.Module):
 
     def __init__(self, maps_in: int, maps_out: int, depth: int) -> None:
         super().__init__()
-        self.half = maps_out // 2
-        self.enter = Conv(maps_in, 2 * self.half, 1)
-        self.blocks = nn.Sequential(*(Residual(self.half) for _ in range(depth)))
-        self.leave = Conv(2 * self.half, maps_out, 1)
+        self.aside = maps_out // 2
+        self.enter = Conv(maps_in, 2 * self.aside, 1)
+        self.blocks = nn.Sequential(*(Residual(self.aside) for _ in range(depth)))
+        self.leave = Conv(2 * self.aside, maps_out, 1)
 
     def forward(self, x: Tensor) -> Tensor:
         x = self.enter(x)
-        return self.leave(torch.cat([x[:, : self.half], self.blocks(x[:, self.half :])], dim=1))
+        return self.leave(torch.cat([x[:, : self.aside], self.blocks(x[:, self.aside :])], dim=1))
 
 
 class Pool(nn.Module):

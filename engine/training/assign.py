@@ -16,7 +16,7 @@ from engine.networks.detector import BINS, Detector
 
 _CELLS_A_BOX = 10
 _ALPHA, _BETA = 1.0, 6.0  # weights of class and place in the alignment (Feng et al. 2021, equation 1)
-_CLASS, _BOX, _SIDES = 1.0, 5.0, 1.0  # weights of the three losses
+_CLASS, _BOX, _SIDES = 0.5, 7.5, 1.5  # weights of the three losses
 _LEAST_EXTENT = 12.0  # pixels: a smaller box would hold no cell's centre
 
 
@@ -43,9 +43,7 @@ def detection_loss(
         weight[picture, cell, batch.labels[box]] = 1.0
     amount = fit.sum().clamp(min=1.0)
     wrong = functional.binary_cross_entropy_with_logits(logits, target, reduction="none")
-    # Background that is taken for background hardly counts (varifocal loss, Zhang et al. 2021, equation 2).
-    ease = torch.where(target > 0, target, 0.75 * logits.detach().sigmoid().square())
-    class_loss = (wrong * ease * weight).sum() / amount
+    class_loss = (wrong * weight).sum() / amount
     if not len(cell):
         return _CLASS * class_loss, torch.zeros((), device=raw.device)
     real, mine = batch.boxes[box], found[picture, cell]
