@@ -123,10 +123,11 @@ def best_device() -> Device:
         why = "this PyTorch cannot use the Apple GPU"
     else:
         why = "no CUDA device found"
-    return _processor(why)
+    return processor(why)
 
 
-def _processor(why: str) -> Device:
+def processor(why: str) -> Device:
+    """The processor, and why it is what is used."""
     if _openvino_version():
         return Device("openvino", "CPU · OpenVINO", why)
     return Device("torch", "CPU · PyTorch", f"{why}, and OpenVINO is not installed")
@@ -136,7 +137,7 @@ def open_network(
     card: ModelCard,
     *,
     digest: str,
-    build: Callable[[], nn.Module],
+    build: Callable[[], nn.Module | Graph],
     interactive: bool = True,
     device: Device | None = None,
 ) -> Network:
@@ -153,10 +154,10 @@ def open_network(
     device = device or best_device()
     if device.kind in ("cuda", "mps"):
         try:
-            return _TorchNetwork(card, build(), device, interactive=interactive)
+            return _in_torch(card, build(), device, interactive=interactive)
         except RuntimeError as error:  # out of memory, or an operation that this GPU does not know
             _log.info("%s does not run on %s: %s", card.name, device.title, error)
-            device = _processor("the GPU could not run this network")
+            device = processor("the GPU could not run this network")
     if device.kind == "openvino":
         folder = converted_folder(card, digest)
         try:
@@ -175,7 +176,15 @@ def open_network(
             why = "the converted network could not be stored" if kept else "OpenVINO cannot run this network"
             _log.info("%s runs on torch: %s", card.name, error)
             device = Device("torch", "CPU · PyTorch", why)
-    return _TorchNetwork(card, build(), device, interactive=interactive)
+    return _in_torch(card, build(), device, interactive=interactive)
+
+
+def _in_torch(card: ModelCard, built: nn.Module | Graph, device: Device, *, interactive: bool) -> Network:
+    if isinstance(built, Graph):  # an imported one, which torch cannot run
+        raise EngineError(
+            f"“{card.title}” cannot run here: {device.why}.", "Install OpenVINO, or free some space for its files."
+        )
+    return _TorchNetwork(card, built, device, interactive=interactive)
 
 
 def converted_folder(card: ModelCard, digest: str) -> Path:
@@ -207,7 +216,7 @@ def convert(card: ModelCard, *, digest: str, build: Callable[[], nn.Module | Gra
     try:
         shutil.rmtree(making, ignore_errors=True)
         making.mkdir(parents=True)
-        _import_openvino().save_model(graph.model, making / "model.xml", compress_to_fp16=False)
+        import_openvino().save_model(graph.model, making / "model.xml", compress_to_fp16=False)
         (making / "about.json").write_text(json.dumps(about), encoding="utf-8")
         with contextlib.suppress(FileExistsError):  # another process was faster: its files are as good
             _move(making, folder)
@@ -221,7 +230,7 @@ def _graph_of(net: nn.Module, card: ModelCard) -> Graph:
     """A torch network in OpenVINO's form."""
     import torch
 
-    openvino = _import_openvino()
+    openvino = import_openvino()
     tapped = _tapped(net)
     side, channels = card.preprocess.size, card.preprocess.channels
     with torch.no_grad():
@@ -283,7 +292,7 @@ def _move(folder: Path, to: Path) -> None:
         raise
 
 
-def _import_openvino() -> Any:
+def import_openvino() -> Any:
     """OpenVINO without the package through which it reports its use over the network, and the thread of that."""
     sys.modules.setdefault("openvino_telemetry", None)  # type: ignore[arg-type]
     import openvino
@@ -341,7 +350,7 @@ class _OpenVINONetwork:
     """A converted network, compiled once for each set of outputs that is asked for."""
 
     def __init__(self, card: ModelCard, folder: Path, device: Device, *, interactive: bool) -> None:
-        openvino = _import_openvino()
+        openvino = import_openvino()
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         with contextlib.suppress(OSError):
             (folder / "about.json").touch()  # used: not to be forgotten
@@ -404,7 +413,7 @@ class _OpenVINONetwork:
 
     def _taking_pixels(self, model: Any) -> Any:
         """The network behind its own normalisation: (N, H, W, C) uint8 in."""
-        openvino = _import_openvino()
+        openvino = import_openvino()
         from openvino.preprocess import PrePostProcessor
 
         mean, deviation = self._normalise

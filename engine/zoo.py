@@ -1,8 +1,12 @@
 """The zoo: every model that can be used, each with its card.
 
 A card is a JSON file beside its weights. Bundled ones lie in `resources/models`, a trained one in the folder of its
-run, whose name it takes. Listing cards costs neither torch nor a look at the weights; a damaged card never hides the
-others. Weights are read as safetensors and nothing else, since a pickle may carry code.
+run, one that was downloaded or imported in a folder of the user's `models`; either takes the name of its folder.
+Listing cards costs neither torch nor a look at the weights; a damaged card never hides the others.
+
+The well-known networks that are a click away are in `catalogue`, with cards that have no weights yet. Their official
+files are pickles, which may carry code: their checksum is compared first, they are opened in a process of its own
+that makes tensors and nothing else of them, and what is kept is safetensors, as everywhere.
 """
 
 from __future__ import annotations
@@ -10,27 +14,31 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import difflib
+import functools
 import hashlib
 import json
 import logging
-import os
-import subprocess
-import sys
+import re
+import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, get_args
+from typing import TYPE_CHECKING, Any, Literal, get_args
 
 import numpy as np
 
-from engine import runtime, store
+from engine import downloads, elsewhere, runtime, store
 from engine.errors import Cancelled, EngineError
-from engine.types import BoxLayout, Floats, Layer, ModelCard, Preprocess, Task
+from engine.networks import onnx
+from engine.types import BoxLayout, Download, Floats, Layer, ModelCard, Preprocess, Task
 
 if TYPE_CHECKING:
     from torch import nn
 
 _log = logging.getLogger(__name__)
 _MODELS = store.RESOURCES / "models"
+_CATALOGUE = store.RESOURCES / "catalogue.json"  # made by packaging/catalogue.py
+
+ONNX = "onnx"  # the architecture of networks that were imported as they are, see `engine.networks.onnx`
 
 _cards: dict[Path, tuple[int, ModelCard | EngineError]] = {}  # what was read, by path, with the file's time
 _digests: dict[Path, tuple[int, int, str]] = {}
@@ -40,8 +48,24 @@ _digests: dict[Path, tuple[int, int, str]] = {}
 
 
 def model_cards() -> list[ModelCard]:
-    """All models: the bundled ones, then trained runs, newest first. Damaged cards are left out (see `damaged`)."""
+    """All models that can run now: the bundled ones, those downloaded or imported, then trained runs, newest first.
+
+    Damaged cards are left out (see `damaged`), and so is what is still to be downloaded (see `catalogue`).
+    """
     return [card for card in _entries() if isinstance(card, ModelCard)]
+
+
+def catalogue() -> list[ModelCard]:
+    """The well-known models with what is published of them; none of these cards has weights.
+
+    One that was downloaded is in `model_cards` as well, under the same name.
+    """
+    return list(_catalogue())
+
+
+def available(card: ModelCard) -> bool:
+    """Whether the weights of `card` are on this computer."""
+    return card.weights is not None and card.weights.is_file()
 
 
 def damaged() -> list[EngineError]:
@@ -60,10 +84,16 @@ def model_card(name: str) -> ModelCard:
         if card.name == name:
             return card
     for path, origin in _paths():
-        if name in (path.parent.name if origin == "trained" else path.stem,):
+        if name in (path.stem if origin == "bundled" else path.parent.name,):
             read = _read(path, origin)
             if isinstance(read, EngineError):
                 raise read
+    for card in catalogue():
+        if card.name == name and card.download is not None:
+            raise EngineError(
+                f"“{card.title}” is not on this computer yet: {downloads.megabytes(card.download.size)} to download.",
+                f"Get it on the Models page, or with “python main.py get {name}”.",
+            )
     names = [card.name for card in cards]
     near = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
     if near:
@@ -101,14 +131,19 @@ def write_card(card: ModelCard, path: Path) -> None:
     Raises:
         EngineError: the folder cannot be written to or the disk is full.
     """
+    text = json.dumps(_values(card, path.parent), indent=2, ensure_ascii=False) + "\n"
+    store.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+
+
+def _values(card: ModelCard, folder: Path) -> dict[str, Any]:
+    """A card as JSON has it, for a file in `folder`."""
     values = dataclasses.asdict(card)
     if card.weights is not None:
         weights = card.weights.resolve()
         with contextlib.suppress(ValueError):
-            weights = weights.relative_to(path.parent.resolve())
+            weights = weights.relative_to(folder.resolve())
         values["weights"] = weights.as_posix()
-    text = json.dumps(values, indent=2, ensure_ascii=False) + "\n"
-    store.replace_file(path, lambda temporary: temporary.write_text(text, encoding="utf-8"))
+    return values
 
 
 def _card_from(values: Any, folder: Path) -> ModelCard:
@@ -116,7 +151,9 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
     values = _checked(values, ModelCard, _CARD, "")
     kind = _checked(values["preprocess"], Preprocess, _PREPROCESS, "preprocess.")
     layers = [_checked(each, Layer, _LAYER, "layers.") for each in values.get("layers", ())]
-    weights = values.get("weights")
+    weights, download = values.get("weights"), values.get("download")
+    if download is not None:
+        download = Download(**_checked(download, Download, _DOWNLOAD, "download."))
     card = ModelCard(
         **{
             **values,
@@ -126,6 +163,7 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
             "preprocess": Preprocess(**{**kind, "mean": tuple(kind["mean"]), "std": tuple(kind["std"])}),
             "layers": tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in layers),
             "weights": folder / weights if weights else None,
+            "download": download,
         }
     )
     if not len(kind["mean"]) == len(kind["std"]) == kind["channels"]:
@@ -201,10 +239,18 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "sha256": _text,
     "parameters": _count,
     "metrics": _table_of(_number),
+    "published": _table_of(_number),
+    "operations": lambda value: _number(value) and value >= 0,
+    "download": lambda value: value is None or isinstance(value, dict),
     "notes": _text,
     "recipe": _text,
     "licence": _text,
-    "origin": lambda value: value in ("bundled", "trained", "downloaded", "random"),
+    "origin": lambda value: value in ("bundled", "trained", "downloaded", "imported", "random"),
+}
+_DOWNLOAD: dict[str, Callable[[Any], bool]] = {
+    "url": lambda value: _text(value) and value.startswith(("https://", "http://")) and not value.endswith("/"),
+    "size": lambda value: _count(value, 1),
+    "sha256": lambda value: _text(value) and 8 <= len(value) <= 64 and set(value) <= set("0123456789abcdef"),
 }
 _PREPROCESS: dict[str, Callable[[Any], bool]] = {
     "kind": lambda value: value in ("drawing", "picture", "letterbox"),
@@ -230,11 +276,25 @@ def _damaged_card(path: Path, cause: str) -> EngineError:
 
 def _paths() -> list[tuple[Path, str]]:
     bundled = [(path, "bundled") for path in sorted(_MODELS.glob("*.json"))]
+    fetched = [(path, "fetched") for path in sorted(_models_folder().glob("*/model.json"))]
     trained: list[tuple[float, Path]] = []
     for path in store.runs_folder().glob("*/model.json"):
         with contextlib.suppress(OSError):  # a run that is being discarded
             trained.append((path.stat().st_mtime, path))
-    return bundled + [(path, "trained") for _, path in sorted(trained, reverse=True)]
+    return bundled + fetched + [(path, "trained") for _, path in sorted(trained, reverse=True)]
+
+
+def _models_folder() -> Path:
+    """Where models that were downloaded or imported are kept, each in a folder of its own."""
+    return store.data_folder() / "models"
+
+
+@functools.cache
+def _catalogue() -> tuple[ModelCard, ...]:
+    values = json.loads(_CATALOGUE.read_text(encoding="utf-8"))
+    classes = values["classes"]
+    cards = [{**model, "classes": classes[model["classes"]]} for model in values["models"]]
+    return tuple(_card_from(card, _CATALOGUE.parent) for card in cards)
 
 
 def _read(path: Path, origin: str) -> ModelCard | EngineError:
@@ -250,6 +310,9 @@ def _read(path: Path, origin: str) -> ModelCard | EngineError:
         card = read_card(path)
         if origin == "trained":
             card = dataclasses.replace(card, name=path.parent.name, origin="trained")
+        elif origin == "fetched":
+            known: Literal["downloaded", "imported"] = "downloaded" if card.origin == "downloaded" else "imported"
+            card = dataclasses.replace(card, name=path.parent.name, origin=known)
     except EngineError as error:
         card = error
     _cards[path] = (stamp, card)
@@ -262,9 +325,10 @@ def _entries() -> list[ModelCard | EngineError]:
     for path, origin in _paths():
         card = _read(path, origin)
         if isinstance(card, ModelCard):
-            if card.name in taken:  # only a run that was put into such a folder by hand (see `new_run`)
+            if card.name in taken:  # see `new_run` and `new_folder`, which take no such name
+                what = "run" if origin == "trained" else "model"
                 card = EngineError(
-                    f"The run in {path.parent} has the name of a bundled model.", "Rename its folder to use it."
+                    f"The {what} in {path.parent} has the name of another model.", "Rename its folder to use it."
                 )
             else:
                 taken.add(card.name)
@@ -309,11 +373,8 @@ def network(card: ModelCard) -> nn.Module:
     Raises:
         EngineError: the architecture is unknown, or the weights are damaged or belong to another network.
     """
-    import torch
     from safetensors import SafetensorError
     from safetensors.torch import load_file
-
-    from engine import networks
 
     weights_digest(card)
     state = None
@@ -323,22 +384,31 @@ def network(card: ModelCard) -> nn.Module:
         except (SafetensorError, OSError, ValueError) as error:
             raise _damaged_weights(card) from error
     try:
-        with torch.random.fork_rng(devices=[]):  # a card without weights is the same network every time
-            torch.manual_seed(0)
-            net = networks.build(
-                card.architecture,
-                classes=len(card.classes),
-                channels=card.preprocess.channels,
-                image_size=card.preprocess.size,
-                **card.arguments,
-            )
-        if state is not None:
-            net.load_state_dict(state)
+        return _with_weights(card, state)
     except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
         raise EngineError(
             f"The weights of “{card.name}” do not fit its architecture “{card.architecture}”.",
             "Its card and its weights belong to different models; train it again or choose another one.",
         ) from error
+
+
+def _with_weights(card: ModelCard, state: Mapping[str, Any] | None) -> nn.Module:
+    """The network of `card` with these weights, or with random ones that are the same every time."""
+    import torch
+
+    from engine import networks
+
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(0)
+        net = networks.build(
+            card.architecture,
+            classes=len(card.classes),
+            channels=card.preprocess.channels,
+            image_size=card.preprocess.size,
+            **card.arguments,
+        )
+    if state is not None:
+        net.load_state_dict(state)
     return net.eval()
 
 
@@ -358,54 +428,43 @@ def open_network(
         EngineError: weights or card are damaged; `Cancelled` when no longer wanted.
     """
     digest = weights_digest(card)
-    device = runtime.best_device()
+    if card.architecture == ONNX:
+        device = runtime.processor("networks from ONNX files run on the processor")
+    else:
+        device = runtime.best_device()
     folder = runtime.converted_folder(card, digest)
     if device.kind == "openvino" and not (folder / "about.json").exists() and not runtime.loaded_torch():
         _convert_elsewhere(card, cancelled)
-    return runtime.open_network(
-        card, digest=digest, build=lambda: network(card), interactive=interactive, device=device
-    )
+    return runtime.open_network(card, digest=digest, build=lambda: _built(card), interactive=interactive, device=device)
+
+
+def _built(card: ModelCard) -> nn.Module | runtime.Graph:
+    """What the runtime converts."""
+    if card.architecture != ONNX:
+        return network(card)
+    return onnx.graph(card)
 
 
 def _convert_elsewhere(card: ModelCard, cancelled: Callable[[], bool]) -> None:
     """Convert in another process. Where that fails, `runtime.open_network` tries (and explains) it in this one."""
-    request = store.cache_folder() / "networks" / f"request-{os.getpid()}.json"
     try:
-        write_card(card, request)
-    except EngineError as error:  # no room for it; then there is none for a converted network either
-        _log.info("%s", error)
-        return
-    root = str(Path(__file__).resolve().parents[1])
-    others = [part for part in os.environ.get("PYTHONPATH", "").split(os.pathsep) if part]
-    try:
-        process = subprocess.Popen(
-            # -P, and no empty part above: what lies in the folder that this program was started from is not ours.
-            [sys.executable, "-P", "-c", "import sys; from engine import zoo; zoo._convert(sys.argv[1])", str(request)],
-            env={**os.environ, "PYTHONPATH": os.pathsep.join([root, *others])},
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
+        elsewhere.call(
+            "engine.zoo:_convert", what="Loading the model", cancelled=cancelled, card=_values(card, Path("/"))
         )
-        while True:
-            try:
-                code_of_exit = process.wait(0.1)
-                break
-            except subprocess.TimeoutExpired:
-                if cancelled():
-                    process.kill()
-                    process.wait()
-                    raise Cancelled("Loading the model") from None
-        if code_of_exit:
-            _log.info("the process that converts %s ended with %d", card.name, code_of_exit)
-    except OSError as error:
-        _log.info("no process to convert %s: %s", card.name, error)
-    finally:
-        request.unlink(missing_ok=True)
+    except Cancelled:
+        raise
+    except EngineError as error:
+        _log.info("%s was not converted in another process: %s", card.name, error)
 
 
-def _convert(request: str) -> None:
-    card = read_card(Path(request))
-    runtime.convert(card, digest=weights_digest(card), build=lambda: network(card))
+def _convert(card: dict[str, Any]) -> None:
+    known = _from_values(card)
+    runtime.convert(known, digest=weights_digest(known), build=lambda: _built(known))
+
+
+def _from_values(values: dict[str, Any]) -> ModelCard:
+    """A card that came from the window's process."""
+    return _card_from(values, Path("/"))
 
 
 def _damaged_weights(card: ModelCard) -> EngineError:
@@ -425,7 +484,7 @@ def kernels(card: ModelCard, layer: str) -> Floats | None:
     Raises:
         EngineError: the weights are missing or damaged.
     """
-    if card.weights is None:
+    if card.weights is None or card.architecture == ONNX:
         return None
     known = {each.name: each.weights for each in card.layers}
     key = known.get(layer, f"{layer}.weight")
@@ -443,3 +502,247 @@ def kernels(card: ModelCard, layer: str) -> Floats | None:
     if weights.ndim == 2:
         return weights[:, :, None, None]
     return weights if weights.ndim == 4 else None
+
+
+# ------------------------------------------------------------------------------ downloaded, imported, and removed
+
+
+def download(
+    card: ModelCard,
+    *,
+    progress: downloads.Progress = lambda done, total: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> ModelCard:
+    """Fetch the official weights of a card of the `catalogue` and keep them; the card of the model that can run now.
+
+    Args:
+        progress: told the bytes that are there and those that there will be.
+        cancelled: asked often; what has arrived is kept for the next time.
+
+    Raises:
+        EngineError: no network (the hint says how to do without), no room, or another file; `Cancelled`.
+    """
+    record = _record(card)
+    file = downloads.fetch(
+        record.url,
+        store.cache_folder() / "downloads" / record.file_name,
+        checksum=f"sha256:{record.sha256}",
+        size=record.size,
+        otherwise=without_network(card),
+        progress=progress,
+        cancelled=cancelled,
+    )
+    kept = import_weights(file, card, cancelled=cancelled)
+    with contextlib.suppress(OSError):
+        file.unlink()
+    return kept
+
+
+def without_network(card: ModelCard) -> str:
+    """How to get the weights of a card of the `catalogue` onto a computer without a network, for people."""
+    record = _record(card)
+    return (
+        f"Without a network: load {record.file_name} ({downloads.megabytes(record.size)}) from {record.url} on another "
+        "computer, bring it here, and choose “Import a file…”."
+    )
+
+
+def import_weights(path: Path, card: ModelCard, *, cancelled: Callable[[], bool] = lambda: False) -> ModelCard:
+    """Take the official weights of a card of the `catalogue` from a file, whatever it is called.
+
+    The file is recognised by its checksum, read in a process of its own as tensors and nothing else, compared with the
+    architecture, and kept as safetensors.
+
+    Raises:
+        EngineError: the file cannot be read, is another one, or there is no room; `Cancelled`.
+    """
+    record = _record(card)
+    try:
+        digest = downloads.digest_of(path)
+    except OSError as error:
+        raise EngineError(
+            f"{path.name} cannot be read: {error.strerror or error}.", "Choose a file that is on this computer."
+        ) from error
+    if not digest.startswith(record.sha256):
+        raise _another_file(path, card, digest)
+    elsewhere.call(
+        "engine.zoo:_keep_weights",
+        what=f"Reading {path.name}",
+        hint="Close other programs if memory is short, and try again.",
+        cancelled=cancelled,
+        card=_values(card, Path("/")),
+        file=str(path.absolute()),
+    )
+    return model_card(card.name)
+
+
+def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> onnx.Found:
+    """What the detector in an ONNX file is, and what must be asked about it (`onnx.questions`).
+
+    Raises:
+        EngineError: it is no ONNX file, or a damaged one, or no detector of a known kind; `Cancelled`.
+    """
+    found = elsewhere.call(
+        "engine.zoo:_inspect_onnx",
+        what=f"Reading {path.name}",
+        hint="The file may be damaged, or too large for this computer's memory.",
+        cancelled=cancelled,
+        file=str(path.absolute()),
+    )
+    return onnx.Found(found["facts"], tuple(found["unsure"]), found["made_by"], found["parameters"])
+
+
+def import_onnx(
+    path: Path,
+    found: onnx.Found,
+    answers: Mapping[str, Any] | None = None,
+    *,
+    title: str = "",
+    cancelled: Callable[[], bool] = lambda: False,
+) -> ModelCard:
+    """Make the detector in an ONNX file a model of the zoo; the file is copied.
+
+    Args:
+        answers: to the questions about it, by the name of the fact; what is missing is taken as found.
+        title: for people; "" takes the file's name.
+
+    Raises:
+        EngineError: the answers do not fit the network, or there is no room; `Cancelled`.
+    """
+    facts = {**found.facts, **(answers or {})}
+    classes = [str(name).strip() for name in facts.pop("classes") if str(name).strip()]
+    count = facts.pop("count")
+    if not classes:
+        classes = [f"class {number}" for number in range(1, count + 1)]
+    if not classes:
+        raise EngineError("A detector needs at least one class.", "Name its classes, or say how many there are.")
+    mean, deviation = onnx.NORMALISATION[facts.pop("input")]
+    square = facts.pop("square")
+    name = _new_name(title or path.stem)
+    folder = _models_folder() / name
+    weights = folder / "model.onnx"
+    try:
+        store.replace_file(weights, lambda temporary: shutil.copyfile(path, temporary))
+        card = ModelCard(
+            name=name,
+            title=title or path.stem,
+            task="detection",
+            architecture=ONNX,
+            arguments=facts,
+            classes=tuple(classes),
+            preprocess=Preprocess("letterbox", square, 3, mean, deviation),
+            boxes="corners",
+            weights=weights,
+            sha256=downloads.digest_of(weights),
+            parameters=found.parameters,
+            notes=f"Imported from {path.name}" + (f", which {found.made_by} has written." if found.made_by else "."),
+            licence="As its file came; whoever made it decides.",
+            origin="imported",
+        )
+        elsewhere.call(
+            "engine.zoo:_convert",
+            what=f"Reading {path.name}",
+            hint="The file may be too large for this computer's memory.",
+            cancelled=cancelled,
+            card=_values(card, Path("/")),
+        )
+        write_card(card, folder / "model.json")
+    except EngineError:
+        store.remove_folder(folder)
+        raise
+    return model_card(name)
+
+
+def _inspect_onnx(file: str) -> dict[str, Any]:
+    return dataclasses.asdict(onnx.inspect(Path(file)))
+
+
+def _new_name(title: str) -> str:
+    """A name for a new model that no other one has, good for a folder and for `--model`."""
+    stem = re.sub(r"[^\w-]+", "-", title).strip("-").lower()[:60] or "imported"
+    taken = taken_names() | {folder.name for folder in _models_folder().glob("*")}
+    return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 10**6))) if name not in taken)
+
+
+def remove(card: ModelCard) -> None:
+    """Delete a model that was downloaded or imported, with its card.
+
+    Raises:
+        EngineError: it is none of these, or the folder could not be deleted.
+    """
+    folder = own_folder(card)
+    if folder is None:
+        raise EngineError(f"“{card.title}” was neither downloaded nor imported.", "It cannot be deleted here.")
+    store.remove_folder(folder)
+    if folder.exists():
+        raise EngineError(f"“{card.title}” could not be deleted.", f"Check that {folder} may be written to.")
+
+
+def own_folder(card: ModelCard) -> Path | None:
+    """The folder of a model that was downloaded or imported; None for every other."""
+    if card.origin not in ("downloaded", "imported") or card.weights is None:
+        return None
+    folder = card.weights.parent
+    return folder if folder.parent == _models_folder() else None
+
+
+def taken_names() -> set[str]:
+    """The names that a new model must not have."""
+    return {card.name for card in (*model_cards(), *catalogue())}
+
+
+def _record(card: ModelCard) -> Download:
+    if card.download is None:
+        raise EngineError(f"“{card.title}” is not to be had by a download.", "")
+    return card.download
+
+
+def _another_file(path: Path, card: ModelCard, digest: str) -> EngineError:
+    record = _record(card)
+    for other in catalogue():
+        if other.download is not None and digest.startswith(other.download.sha256):
+            return EngineError(
+                f"{path.name} is the official file of “{other.title}”, not of “{card.title}”.",
+                f"Import it there. For this model choose {record.file_name}.",
+            )
+    size = path.stat().st_size
+    return EngineError(
+        f"{path.name} is not the official file of “{card.title}”: its checksum begins with {digest[:8]}, not with "
+        f"{record.sha256}.",
+        f"Choose {record.file_name} ({downloads.megabytes(record.size)}; yours has {downloads.megabytes(size)}). If "
+        "that is it, it is damaged: load it again.",
+    )
+
+
+def _keep_weights(card: dict[str, Any], file: str) -> None:
+    """In a process of its own: an official file becomes a model of the zoo."""
+    import torch
+    from safetensors.torch import save
+
+    known, path = _from_values(card), Path(file)
+    try:
+        state = torch.load(path, map_location="cpu", weights_only=True)
+    except Exception as error:  # whatever a file that is not what it seems makes of the reader
+        raise EngineError(
+            f"{path.name} holds something else than weights, or is damaged; nothing in it was run.",
+            f"Load {_record(known).file_name} again.",
+        ) from error
+    try:
+        net = _with_weights(known, state)
+    except (ArithmeticError, AttributeError, LookupError, RuntimeError, TypeError, ValueError) as error:
+        raise EngineError(
+            f"The weights in {path.name} do not fit “{known.title}”.",
+            "This version of torchvision may build it otherwise; update ConvScope.",
+        ) from error
+    data = save({name: values.contiguous() for name, values in net.state_dict().items()})
+    folder = _models_folder() / known.name
+    weights = folder / "model.safetensors"
+    kept = dataclasses.replace(
+        known, weights=weights, sha256=hashlib.sha256(data).hexdigest(), origin="downloaded", layers=()
+    )
+    try:
+        store.replace_file(weights, lambda temporary: temporary.write_bytes(data))
+        write_card(kept, folder / "model.json")
+    except EngineError:
+        store.remove_folder(folder)
+        raise

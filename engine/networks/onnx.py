@@ -68,9 +68,9 @@ class Found:
     Attributes:
         facts: how the network is read: `form`, `boxes`, `scale`, `scores` and `input` (keys of the tables above),
             `objectness` (a column before the classes, to be multiplied in), `background` (the first class is none, so
-            that classes count from 1), `transposed` (candidates lie in the last dimension), `tables` (numbers of the outputs, in the order of
-            the form), `square` (side of the input in pixels), `classes` (names, empty if unknown), `count` (of the
-            classes; 0 if unknown).
+            that classes count from 1), `transposed` (candidates lie in the last dimension), `tables` (numbers of the
+            outputs, in the order of the form), `square` (side of the input in pixels), `classes` (names, empty if
+            unknown), `count` (of the classes; 0 if unknown).
         unsure: the facts that are only guessed, or unknown: to be asked.
         made_by: the program that wrote the file, or "".
         parameters: number of weights.
@@ -285,8 +285,6 @@ def _taking_floats(model: Any) -> Any:
     steps.input().tensor().set_element_type(openvino.Type.f32).set_layout(openvino.Layout("NCHW"))
     steps.input().model().set_layout(openvino.Layout("NHWC" if last else "NCHW"))
     steps.input().preprocess().convert_element_type(model.inputs[0].get_element_type())
-    if last:
-        steps.input().preprocess().convert_layout()
     return steps.build()
 
 

@@ -13,7 +13,7 @@ import pytest
 
 from engine import runtime, store, zoo
 from engine.errors import EngineError
-from engine.types import Layer, ModelCard, Preprocess
+from engine.types import Download, Layer, ModelCard, Preprocess
 from tests.engine.conftest import write_network
 
 
@@ -39,6 +39,9 @@ def full_card(folder: Path) -> ModelCard:
         sha256="00",
         parameters=12,
         metrics={"accuracy": 0.5},
+        published={"accuracy": 0.6},
+        operations=1.5,
+        download=Download("https://example.org/weights-0123abcd.pth", 1000, "0123abcd"),
         notes="notes",
         recipe="epochs = 1\n",
         licence="MIT",
@@ -103,6 +106,11 @@ def test_a_moved_folder_still_finds_its_weights(tmp_path: Path) -> None:
         ("layers", [{"name": "conv1", "shape": [1, 2, 3]}]),
         ("weights", 3),
         ("weights", "a\0b"),
+        ("published", {"a": "b"}),
+        ("operations", -1),
+        ("download", "https://example.org"),
+        ("download", {"url": "file:///etc/passwd", "size": 3, "sha256": "0123abcd"}),
+        ("download", {"url": "https://example.org/a", "size": 3, "sha256": "0123"}),
         ("notes", 3),
         ("licence", None),
         ("origin", "stolen"),
