@@ -121,7 +121,7 @@ def _parser() -> argparse.ArgumentParser:
         type=_share,
         metavar="SHARE",
         help="leave out what is found with less certainty than this, 0 to 1 (default: 0.25, or what suits the "
-        "detector); a classification's list of classes is always whole",
+        "detector, which never reports less than 0.05); a classification's list of classes is always whole",
     )
     predict.add_argument(
         "--classes",
