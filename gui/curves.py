@@ -396,6 +396,10 @@ class CurvesView(QWidget):
         points, other = self.points, self.other
         x, ex = points.steps(self._x), points.epochs(self._x)
         best = points.best
+        if points.history.started is not None and points.history.started.task == "detection":
+            self.accuracy.legend.rename("Boxes", training="training overlap", validation="validation mAP")
+        else:
+            self.accuracy.legend.rename("Accuracy")
         for plot, name in ((self.loss, "loss"), (self.accuracy, "accuracy")):
             raw = points.steps(name)
             smooth = self._smooth[name]
@@ -737,6 +741,7 @@ class _Legend(QWidget):
         self._title = QLabel(title, self)
         set_role(self._title, role="title")
         self._title.setMinimumWidth(self._title.fontMetrics().horizontalAdvance("Accuracy") + 12)
+        self._names: dict[str, str] = {}
         self._keys: dict[str, _Key] = {}
         layout = QHBoxLayout(self)
         layout.setContentsMargins(8, 0, 8, 0)
@@ -748,9 +753,14 @@ class _Legend(QWidget):
             layout.addWidget(key)
         layout.addStretch(1)
 
+    def rename(self, title: str, **names: str) -> None:
+        """Another title, and other names for some of the curves."""
+        self._title.setText(title)
+        self._names = names
+
     def show_values(self, *, other_name: str = "", **values: str) -> None:
         for name, key in self._keys.items():
-            key.show_value(values.get(name, ""), other_name if name == "other" else name)
+            key.show_value(values.get(name, ""), other_name if name == "other" else self._names.get(name, name))
             if name in ("other", "best"):
                 key.setVisible(bool(values.get(name)))
 

@@ -54,7 +54,10 @@ def what_happens(history: History, state: str, config: TrainingConfig | None, *,
     rest = f"; {duration(left)} left" if left is not None else ""
     if not skill:
         far = percent(history.steps[-1].accuracy)
-        return f"Epoch 1 of {total}: it read {far} of the last pictures correctly{rest}.", _setting(history)
+        so_far = f"it read {far} of the last pictures correctly"
+        if _of_boxes(history):
+            so_far = f"its boxes overlap the real ones by {far}"
+        return f"Epoch 1 of {total}: {so_far}{rest}.", _setting(history)
     return f"Epoch {now} of {total}: the network {skill}{rest}.", diagnosis(history) or _setting(history)
 
 
@@ -86,7 +89,8 @@ def diagnosis(history: History, *, ended: bool = False) -> str:
     if not epochs or best is None:
         return ""
     newest = epochs[-1]
-    if len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
+    comparable = not _of_boxes(history)  # a mean overlap and a mean average precision are not
+    if comparable and len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
         return (
             f"It knows the pictures that it learns from much better ({percent(newest.train_accuracy)}) than new ones "
             f"({percent(newest.validation_accuracy)}): it overfits. More augmentation or dropout helps."
@@ -166,10 +170,16 @@ def _skill(history: History) -> str:
     shown = history.best if history.stopped is not None else (history.epochs[-1] if history.epochs else None)
     if shown is None:
         return ""
+    if _of_boxes(history):
+        return f"reaches a mean average precision of {percent(shown.validation_accuracy)} on pictures it has never seen"
     classes = history.started.classes if history.started else ()
     digits = set(map(str, range(10))) <= set(classes)
     verb, what = ("reads", "digits") if digits else ("recognises", "pictures")
     return f"{verb} {percent(shown.validation_accuracy)} of {what} it has never seen"
+
+
+def _of_boxes(history: History) -> bool:
+    return history.started is not None and history.started.task == "detection"
 
 
 def _setting(history: History) -> str:

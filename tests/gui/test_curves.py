@@ -314,3 +314,17 @@ def test_what_one_should_know(kind: str, says: str) -> None:
             train = 0.99 if kind == "overfit" else 0.9
             history.append(epoch(now, 0.9 - 0.001 * (now > 2), best=now <= 2, train=train))
     assert says in diagnosis(history)
+
+
+def test_a_run_of_boxes_is_spoken_of_in_its_own_words(view: CurvesView) -> None:
+    history = a_run(2 * PER_EPOCH)
+    assert history.started is not None
+    history.started = dataclasses.replace(history.started, task="detection", classes=("cat", "dog"))
+    view.show_run(history)
+    said = words(view)
+    assert "Boxes" in said and "validation mAP" in said and "Accuracy" not in said
+    headline, remark = what_happens(history, "training", None)
+    assert "mean average precision of 86.0" in headline
+    assert "overfits" not in remark, "the mean overlap in training and the mean average precision are not comparable"
+    view.show_run(a_run(2 * PER_EPOCH))
+    assert "Accuracy" in words(view) and "mAP" not in words(view)
