@@ -13,11 +13,14 @@ if TYPE_CHECKING:
     from engine.concurrency import Latest as Latest
     from engine.concurrency import Worker as Worker
     from engine.concurrency import on_thread_failure as on_thread_failure
+    from engine.downloads import megabytes as megabytes
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
     from engine.export import DetectionExport as DetectionExport
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
+    from engine.networks.onnx import OnnxFound as OnnxFound
+    from engine.networks.onnx import OnnxQuestion as OnnxQuestion
     from engine.recording import Recording as Recording
     from engine.recording import RecordingState as RecordingState
     from engine.sources import Camera as Camera
@@ -26,6 +29,9 @@ if TYPE_CHECKING:
     from engine.sources import SourceInfo as SourceInfo
     from engine.sources import list_cameras as list_cameras
     from engine.sources import open_source as open_source
+    from engine.speed import Speed as Speed
+    from engine.speed import known_speeds as known_speeds
+    from engine.speed import measure_speed as measure_speed
     from engine.store import data_folder as data_folder
     from engine.store import replace_file as replace_file
     from engine.training.config import Field as Field
@@ -44,6 +50,7 @@ if TYPE_CHECKING:
     from engine.types import Activations as Activations
     from engine.types import Classification as Classification
     from engine.types import Detections as Detections
+    from engine.types import Download as Download
     from engine.types import FaceMatch as FaceMatch
     from engine.types import Frame as Frame
     from engine.types import Layer as Layer
@@ -52,24 +59,34 @@ if TYPE_CHECKING:
     from engine.types import Region as Region
     from engine.types import Result as Result
     from engine.types import Timings as Timings
+    from engine.zoo import catalogue as catalogue
+    from engine.zoo import download_model as download_model
+    from engine.zoo import import_onnx as import_onnx
+    from engine.zoo import import_weights as import_weights
     from engine.zoo import kernels as kernels
     from engine.zoo import model_card as model_card
     from engine.zoo import model_cards as model_cards
+    from engine.zoo import read_onnx as read_onnx
+    from engine.zoo import remove_model as remove_model
 
 _HOMES = {
     "engine.concurrency": "Latest Worker on_thread_failure",
+    "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",
     "engine.export": "DetectionExport",
     "engine.live": "LiveSession ModelState",
+    "engine.networks.onnx": "OnnxFound OnnxQuestion",
     "engine.recording": "Recording RecordingState",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
+    "engine.speed": "Speed known_speeds measure_speed",
     "engine.store": "data_folder replace_file",
     "engine.training.config": "Field TrainingConfig",
     "engine.training.events": "Epoch History Progress Started Step Stopped TrainingEvent",
     "engine.training.runs": "Run new_run runs",
-    "engine.types": "NOT_A_DIGIT Activations Classification Detections FaceMatch Frame Layer ModelCard Preprocess "
-    "Region Result Timings",
-    "engine.zoo": "kernels model_card model_cards",
+    "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch Frame Layer ModelCard "
+    "Preprocess Region Result Timings",
+    "engine.zoo": "catalogue download_model import_onnx import_weights kernels model_card model_cards read_onnx "
+    "remove_model",
 }
 _HOME_OF = {name: home for home, names in _HOMES.items() for name in names.split()}
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import dataclasses
 import io
 import json
 import os
@@ -159,8 +160,13 @@ def _parser() -> argparse.ArgumentParser:
     )
     evaluate.add_argument("--json", action="store_true", help="print one JSON object")
 
-    models = verb("models", "List the models of the zoo.", _models)
+    models = verb("models", "List the models of the zoo, and those that are still to be downloaded.", _models)
     models.add_argument("--json", action="store_true", help="print one JSON object a line")
+
+    get = verb("get", "Download one of the well-known models, or take its official file from a folder.", _get)
+    get.add_argument("name", metavar="NAME", help="what “models” calls it")
+    get.add_argument("--file", type=Path, metavar="FILE", help="its official file, brought from another computer")
+    get.add_argument("--json", action="store_true", help="print one JSON object")
 
     show = verb("demo", "Drive the window by a script and save pictures of each scene.", _no_demo)
     show.add_argument("--out", type=Path, required=True, metavar="DIR", help="folder for the pictures and report.json")
@@ -585,31 +591,79 @@ def _from_folders(path: Path, card: ModelCard) -> Iterator[tuple[Image, int]]:
 
 def _models(options: argparse.Namespace) -> int:
     from engine import zoo
+    from engine.downloads import megabytes
 
     cards = zoo.model_cards()
     for error in zoo.damaged():
         _complain(error)
     if not cards and not options.json:
         _say("There are no models yet. Train one: python main.py train RUN.toml")
-    for card in cards:
+    here = {card.name for card in cards}
+    for card in (*cards, *(card for card in zoo.catalogue() if card.name not in here)):
         if options.json:
-            _print_json(
-                {
-                    "name": card.name,
-                    "title": card.title,
-                    "task": card.task,
-                    "architecture": card.architecture,
-                    "classes": list(card.classes),
-                    "parameters": card.parameters,
-                    "metrics": dict(card.metrics),
-                    "weights": str(card.weights) if card.weights else None,
-                    "origin": card.origin,
-                    "licence": card.licence,
-                }
-            )
-        else:
-            best = "".join(f"; {name} {_figure(value)}" for name, value in list(card.metrics.items())[:1])
-            _say(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}")
+            _print_json(_about_model(card))
+            continue
+        best = "".join(
+            f"; {name} {_figure(value)}" for name, value in list((card.metrics or card.published).items())[:1]
+        )
+        missing = ""
+        if card.name not in here and card.download is not None:
+            missing = f"; not here yet, {megabytes(card.download.size)}: python main.py get {card.name}"
+        _say(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}{missing}")
+    return 0
+
+
+def _about_model(card: ModelCard) -> dict[str, Any]:
+    from engine import zoo
+
+    return {
+        "name": card.name,
+        "title": card.title,
+        "task": card.task,
+        "architecture": card.architecture,
+        "classes": list(card.classes),
+        "parameters": card.parameters,
+        "metrics": dict(card.metrics),
+        "published": dict(card.published),
+        "weights": str(card.weights) if card.weights else None,
+        "here": zoo.available(card),
+        "download": dataclasses.asdict(card.download) if card.download else None,
+        "origin": card.origin,
+        "licence": card.licence,
+    }
+
+
+def _get(options: argparse.Namespace) -> int:
+    from engine import zoo
+    from engine.downloads import megabytes
+
+    known = {card.name: card for card in zoo.catalogue()}
+    card = known.get(options.name)
+    if card is None:
+        zoo.model_card(options.name)  # an unknown one is explained
+        raise EngineError(
+            f"“{options.name}” is here already and not to be downloaded.", f"There are: {', '.join(known)}."
+        )
+    if any(each.name == card.name for each in zoo.model_cards()):
+        found = zoo.model_card(card.name)
+    elif options.file is not None:
+        found = zoo.import_weights(options.file, card)
+    else:
+        _remark(f"{card.title}. {card.licence}")
+        shown = -1
+
+        def progress(done: int, total: int) -> None:
+            nonlocal shown
+            tenth = 10 * done // total if total else -1
+            if tenth != shown:
+                shown = tenth
+                _remark(f"{megabytes(done)} of {megabytes(total)}")
+
+        found = zoo.download_model(card, progress=progress)
+    if options.json:
+        _print_json(_about_model(found))
+    else:
+        _say(f"{found.name} is here: {found.weights}")
     return 0
 
 

@@ -507,7 +507,7 @@ def kernels(card: ModelCard, layer: str) -> Floats | None:
 # ------------------------------------------------------------------------------ downloaded, imported, and removed
 
 
-def download(
+def download_model(
     card: ModelCard,
     *,
     progress: downloads.Progress = lambda done, total: None,
@@ -576,8 +576,8 @@ def import_weights(path: Path, card: ModelCard, *, cancelled: Callable[[], bool]
     return model_card(card.name)
 
 
-def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> onnx.Found:
-    """What the detector in an ONNX file is, and what must be asked about it (`onnx.questions`).
+def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> onnx.OnnxFound:
+    """What the detector in an ONNX file is, and what must be asked about it (`OnnxFound.questions`).
 
     Raises:
         EngineError: it is no ONNX file, or a damaged one, or no detector of a known kind; `Cancelled`.
@@ -589,12 +589,12 @@ def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> o
         cancelled=cancelled,
         file=str(path.absolute()),
     )
-    return onnx.Found(found["facts"], tuple(found["unsure"]), found["made_by"], found["parameters"])
+    return onnx.OnnxFound(found["facts"], tuple(found["unsure"]), found["made_by"], found["parameters"])
 
 
 def import_onnx(
     path: Path,
-    found: onnx.Found,
+    found: onnx.OnnxFound,
     answers: Mapping[str, Any] | None = None,
     *,
     title: str = "",
@@ -611,7 +611,8 @@ def import_onnx(
     """
     facts = {**found.facts, **(answers or {})}
     classes = [str(name).strip() for name in facts.pop("classes") if str(name).strip()]
-    count = facts.pop("count")
+    count = found.count_with(facts)
+    facts.pop("count")
     if not classes:
         classes = [f"class {number}" for number in range(1, count + 1)]
     if not classes:
@@ -664,7 +665,7 @@ def _new_name(title: str) -> str:
     return next(name for name in (stem, *(f"{stem}-{number}" for number in range(2, 10**6))) if name not in taken)
 
 
-def remove(card: ModelCard) -> None:
+def remove_model(card: ModelCard) -> None:
     """Delete a model that was downloaded or imported, with its card.
 
     Raises:

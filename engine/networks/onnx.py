@@ -55,6 +55,29 @@ NORMALISATION: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
     "bytes": ((0.0,) * 3, (1 / 255,) * 3),
 }
 
+_YES_OR_NO = ((True, "yes"), (False, "no"))
+_QUESTIONS: tuple[tuple[str, str, str, tuple[tuple[Any, str], ...]], ...] = (
+    ("classes", "Names of the classes", "One a line, in the order of the network's outputs.", ()),
+    ("count", "Number of classes", "How many kinds of things the network knows.", ()),
+    ("square", "Side of the input", "In pixels; the side of the pictures that the network was trained with.", ()),
+    ("input", "Brightness of the input", "What black and white become.", tuple(INPUTS.items())),
+    (
+        "objectness",
+        "A column “is it anything?”",
+        "YOLO up to version 7 has one between the box and the classes; later versions have none.",
+        _YES_OR_NO,
+    ),
+    (
+        "background",
+        "Class 0 means “nothing”",
+        "SSD and networks like it count their classes from 1.",
+        _YES_OR_NO,
+    ),
+    ("boxes", "A box is", "The meaning of its four numbers.", tuple(BOXES.items())),
+    ("scale", "Places are in", "The unit of those numbers.", tuple(SCALES.items())),
+    ("scores", "Scores are", "Whether the network has finished them.", tuple(SCORES.items())),
+)
+
 _SQUARES = (32, 2048)  # sides that make sense
 _MOST_LAYERS = 200
 _NO_ONNX = "Choose a file that was exported as ONNX; its name usually ends in .onnx."
@@ -62,7 +85,7 @@ _EXPORT_AGAIN = "Export the network again, as a detector with a fixed square inp
 
 
 @dataclass(frozen=True)
-class Found:
+class OnnxFound:
     """What is known of an ONNX file.
 
     Attributes:
@@ -81,9 +104,26 @@ class Found:
     made_by: str = ""
     parameters: int = 0
 
+    def questions(self) -> list[OnnxQuestion]:
+        """What must be asked before the file can be used, in the order in which people think of it."""
+        return [
+            OnnxQuestion(name, title, help, choices, self.facts[name])
+            for name, title, help, choices in _QUESTIONS
+            if name in self.unsure
+        ]
+
+    def count_with(self, answers: Mapping[str, Any]) -> int:
+        """How many classes the network has if these are the answers; 0: that is a question of its own."""
+        count = int(answers.get("count", self.facts["count"]))
+        if self.facts["form"] in ("joint", "apart"):  # one column more or less is a class more or less
+            count = int(self.facts["count"])
+            for column in ("objectness", "background"):
+                count += int(self.facts[column]) - int(bool(answers.get(column, self.facts[column])))
+        return count
+
 
 @dataclass(frozen=True)
-class Question:
+class OnnxQuestion:
     """What a person is asked about a file.
 
     Attributes:
@@ -100,38 +140,7 @@ class Question:
     value: Any
 
 
-def questions(found: Found) -> list[Question]:
-    """What must be asked before a file can be used, in the order in which people think of it."""
-    yes_or_no = ((True, "yes"), (False, "no"))
-    known: tuple[tuple[str, str, str, tuple[tuple[Any, str], ...]], ...] = (
-        ("classes", "Names of the classes", "One a line, in the order of the network's outputs.", ()),
-        ("count", "Number of classes", "How many kinds of things the network knows.", ()),
-        ("square", "Side of the input", "In pixels; the side of the pictures that the network was trained with.", ()),
-        ("input", "Brightness of the input", "What black and white become.", tuple(INPUTS.items())),
-        (
-            "objectness",
-            "A column “is it anything?”",
-            "YOLO up to version 7 has one between the box and the classes; later versions have none.",
-            yes_or_no,
-        ),
-        (
-            "background",
-            "Class 0 means “nothing”",
-            "SSD and networks like it count their classes from 1.",
-            yes_or_no,
-        ),
-        ("boxes", "A box is", "The meaning of its four numbers.", tuple(BOXES.items())),
-        ("scale", "Places are in", "The unit of those numbers.", tuple(SCALES.items())),
-        ("scores", "Scores are", "Whether the network has finished them.", tuple(SCORES.items())),
-    )
-    return [
-        Question(name, title, help, choices, found.facts[name])
-        for name, title, help, choices in known
-        if name in found.unsure
-    ]
-
-
-def inspect(path: Path) -> Found:
+def inspect(path: Path) -> OnnxFound:
     """What the network in an ONNX file is, as far as it can be told.
 
     Raises:
@@ -148,7 +157,7 @@ def inspect(path: Path) -> Found:
     if not known:
         unsure.append("square")
     parameters = sum(math.prod(node.get_output_shape(0)) for node in _weights(model))
-    return Found(form.facts, tuple(dict.fromkeys(unsure)), made_by, parameters)
+    return OnnxFound(form.facts, tuple(dict.fromkeys(unsure)), made_by, parameters)
 
 
 def graph(card: ModelCard) -> runtime.Graph:
@@ -431,7 +440,7 @@ class _Form:
     """Recognises what the outputs mean.
 
     Attributes:
-        facts, unsure: as in `Found`.
+        facts, unsure: as in `OnnxFound`.
     """
 
     def __init__(self, model: Any, said: Mapping[str, Any], square: int, answers: list[Floats]) -> None:

@@ -167,14 +167,14 @@ def test_whole_download_from_a_server(mobile: tuple[ModelCard, Path], server: Fi
     assert card.download is not None
     server.break_after = [card.download.size // 3]
     told: list[tuple[int, int]] = []
-    kept = zoo.download(card, progress=lambda done, total: told.append((done, total)))
+    kept = zoo.download_model(card, progress=lambda done, total: told.append((done, total)))
     assert told[-1] == (card.download.size, card.download.size)
     assert zoo.available(kept) and kept.origin == "downloaded"
     folder = store.data_folder() / "models" / card.name
     assert {file.name for file in folder.iterdir()} == {"model.json", "model.safetensors"}
     assert not [file for file in (store.cache_folder() / "downloads").iterdir() if file.suffix == ".pth"]
     assert zoo.own_folder(kept) == folder
-    zoo.remove(kept)
+    zoo.remove_model(kept)
     assert not folder.exists()
     with pytest.raises(EngineError, match="not on this computer yet"):
         zoo.model_card(card.name)
@@ -187,7 +187,7 @@ def test_offline_names_the_file_the_size_and_the_way_without(
     server.shutdown()
     server.server_close()
     with pytest.raises(EngineError, match="no connection") as failure:
-        zoo.download(card)
+        zoo.download_model(card)
     for word in ("mobilenet_v3_large-5c1a4163.pth", "22 MB", "Import a file…", server.address):
         assert word in failure.value.hint
 

@@ -508,6 +508,32 @@ def test_evaluate_a_detector_says_what_is_wrong(home: Path, tmp_path: Path, caps
         assert what in errors
 
 
+def test_models_tells_what_is_not_here_yet_and_get_fetches_it(
+    own_home: Path, capsys: pytest.CaptureFixture[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from engine import zoo
+    from tests.engine.test_catalogue import for_file, official_file
+
+    _, lines, _ = run(capsys, "models", "--json")
+    models = {each["name"]: each for each in map(json.loads, lines)}
+    assert models["digits"]["here"] and not models["resnet50"]["here"]
+    assert models["resnet50"]["download"]["url"].endswith("resnet50-11ad3fa6.pth")
+    _, lines, _ = run(capsys, "models")
+    (line,) = [line for line in lines if line.startswith("resnet50 ")]
+    assert "103 MB: python main.py get resnet50" in line
+    code, _, errors = run(capsys, "predict", "--model", "resnet50", tmp_path)
+    assert code == 2 and "not on this computer yet" in errors
+    card = next(card for card in zoo.catalogue() if card.name == "mobilenet_v3_large")
+    file = official_file(card, tmp_path / "any.pth")
+    monkeypatch.setattr(zoo, "_catalogue", lambda: (for_file(card, file),))
+    code, lines, _ = run(capsys, "get", "mobilenet_v3_large", "--file", file)
+    assert code == 0 and "is here" in lines[0]
+    _, lines, _ = run(capsys, "get", "mobilenet_v3_large", "--json")
+    assert json.loads(lines[0])["here"]
+    code, _, errors = run(capsys, "get", "digits")
+    assert code == 2 and "mobilenet_v3_large" in errors
+
+
 def test_models_lists_detectors_too(home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     _, lines, _ = run(capsys, "models", "--json")
     spots = next(each for each in map(json.loads, lines) if each["name"] == "spots")

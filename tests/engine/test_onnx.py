@@ -62,8 +62,8 @@ def write(folder: Path, data: bytes, name: str = "my net.onnx") -> Path:
     return path
 
 
-def asked(found: onnx.Found) -> list[str]:
-    return [question.name for question in onnx.questions(found)]
+def asked(found: onnx.OnnxFound) -> list[str]:
+    return [question.name for question in found.questions()]
 
 
 def boxes_of(card: Any, layer: str | None = None) -> Any:
@@ -202,7 +202,7 @@ def test_ssd_is_recognised_and_the_rest_is_asked(tables: Any, answers: Any, tmp_
     found = zoo.read_onnx(path)
     assert found.facts["form"] == "apart" and found.facts["count"] == 3
     assert {"classes", "input", "background", "boxes"} <= set(asked(found))
-    question = next(question for question in onnx.questions(found) if question.name == "input")
+    question = next(question for question in found.questions() if question.name == "input")
     assert question.value in dict(question.choices)
     card = zoo.import_onnx(path, found, {"classes": ["a", "b", "c"], "input": "signed", **answers})
     assert card.preprocess.mean == card.preprocess.std == (0.5, 0.5, 0.5)
@@ -252,10 +252,17 @@ def test_names_are_free_and_the_model_can_be_removed(tmp_path: Path, own_home: P
     cards = [zoo.import_onnx(path, found) for _ in range(2)]
     assert [card.name for card in cards] == ["resnet50-2", "resnet50-3"]
     assert {"resnet50-2", "resnet50-3"} <= {card.name for card in zoo.model_cards()}
-    zoo.remove(cards[0])
+    zoo.remove_model(cards[0])
     assert not (store.data_folder() / "models" / "resnet50-2").exists()
     with pytest.raises(EngineError, match="neither downloaded nor imported"):
-        zoo.remove(zoo.model_card("digits"))
+        zoo.remove_model(zoo.model_card("digits"))
+
+
+def test_a_column_more_or_less_is_a_class_more_or_less(tmp_path: Path, own_home: Path) -> None:
+    path = write(tmp_path, onnx_file.detector({"output": v5()}))
+    found = zoo.read_onnx(path)
+    assert found.count_with({}) == 3 and found.count_with({"objectness": False}) == 4
+    assert len(zoo.import_onnx(path, found, {"objectness": False}).classes) == 4
 
 
 def test_answers_that_do_not_fit_leave_nothing(tmp_path: Path, own_home: Path) -> None:
