@@ -21,9 +21,11 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, Qt, QTimer, 
 from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPixmap
 from PySide6.QtWidgets import (
     QFileDialog,
+    QGraphicsGridLayout,
     QHBoxLayout,
     QLabel,
     QMenu,
+    QSizePolicy,
     QSlider,
     QToolButton,
     QVBoxLayout,
@@ -570,17 +572,9 @@ class _Plot(QWidget):
         axis = _Axis("left", percent=percent)
         self.axis = axis
         self.x_axis = _Axis("bottom")
-        self.view = _View(self, axisItems={"left": axis, "bottom": self.x_axis})
+        self.view = _View(self, axis, self.x_axis)
         self.view.setAccessibleName(f"{title} over time")
-        self.item = self.view.getPlotItem()
-        self.box = self.item.getViewBox()
-        self.item.hideButtons()
-        self.item.setMenuEnabled(False)
-        self.item.showAxis("right", False)
-        self.item.setContentsMargins(0, 2, 10, 0)
-        self.item.getAxis("left").setWidth(AXIS_WIDTH)
-        self.box.disableAutoRange()
-        self.box.setDefaultPadding(0.0)
+        self.box = self.view.box
         self.box.sigRangeChangedManually.connect(lambda _: self.zoomed.emit())
         self.raw = self._curve(1)
         self.other = self._curve(1)
@@ -591,10 +585,11 @@ class _Plot(QWidget):
         self._best_line.setVisible(False)
         self._best_line.setZValue(-1)
         self._best = self._curve(4)
+        self._curves = (self.raw, self.other, self.other_validation, self.smooth, self.validation, self._best)
         self._cross = pg.InfiniteLine(angle=90, movable=False)
         self._cross.setVisible(False)
-        self.item.addItem(self._best_line, ignoreBounds=True)
-        self.item.addItem(self._cross, ignoreBounds=True)
+        self.box.addItem(self._best_line, ignoreBounds=True)
+        self.box.addItem(self._cross, ignoreBounds=True)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)
@@ -615,7 +610,9 @@ class _Plot(QWidget):
 
     def set_log(self, on: bool) -> None:
         self.log = on
-        self.item.setLogMode(y=on)
+        self.axis.setLogMode(y=on)
+        for curve in self._curves:
+            curve.setLogMode(False, on)
 
     def set_x_axis(self, title: str) -> None:
         """Numbers and a title under this plot, or (with "") only the grid."""
@@ -667,20 +664,39 @@ class _Plot(QWidget):
     def _curve(self, layer: int) -> Any:
         curve = pg.PlotDataItem(connect="finite", antialias=True)
         curve.setZValue(layer)
-        self.item.addItem(curve)
-        # After addItem, which puts the plot's own settings in the place of these.
+        self.box.addItem(curve)
         curve.opts["autoDownsampleFactor"] = 2.0
         curve.setDownsampling(auto=True, method="peak")
         curve.setClipToView(True)
         return curve
 
 
-class _View(pg.PlotWidget):
-    """The plot's surface: tells where the pointer is, and double click means "show all"."""
+class _View(pg.GraphicsView):
+    """The plot's surface: tells where the pointer is, and double click means "show all".
 
-    def __init__(self, plot: _Plot, **options: Any) -> None:
-        super().__init__(plot, **options)
+    Laid out like pyqtgraph's own plot but without its menus: a hundred widgets each, of which none was ever seen.
+    """
+
+    def __init__(self, plot: _Plot, left: _Axis, bottom: _Axis) -> None:
+        super().__init__(plot)
         self._plot = plot
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
+        self.box = pg.ViewBox(enableMenu=False, defaultPadding=0.0)
+        self.box.disableAutoRange()
+        inside = pg.GraphicsWidget()
+        layout = QGraphicsGridLayout(inside)
+        layout.setContentsMargins(1, 3, 11, 1)
+        layout.setSpacing(0)
+        layout.addItem(left, 0, 0)
+        layout.addItem(self.box, 0, 1)
+        layout.addItem(bottom, 1, 1)
+        layout.setRowStretchFactor(0, 100)
+        layout.setColumnStretchFactor(1, 100)
+        left.setWidth(AXIS_WIDTH)
+        for axis in (left, bottom):
+            axis.linkToView(self.box)
+            axis.setZValue(0.5)
+        self.setCentralItem(inside)
         self.setMouseTracking(True)
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
