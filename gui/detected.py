@@ -129,8 +129,11 @@ class PastChart(QWidget):
         return self._past
 
     def refresh(self) -> None:
-        self._past = self._sight.past()
-        self.update()
+        """Take what there is by now; painted once a second, since nothing but the newest bar would differ."""
+        past = self._sight.past()
+        if [ago for ago, _ in past] != [ago for ago, _ in self._past] or len(past) < 2:
+            self._past = past
+            self.update()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
@@ -314,7 +317,7 @@ class DetectorAnswer(QWidget):
         layout.addWidget(title)
         layout.addWidget(self.past)
         layout.addWidget(line())
-        layout.addWidget(self.box, 1)
+        layout.addWidget(self.box, 3)
         self.rows.painted.connect(self.painted)
         self.rows.chosen.connect(sight.choose_class)
         sight.changed.connect(self._show)

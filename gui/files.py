@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
+from PySide6.QtCore import QStandardPaths
 from PySide6.QtWidgets import QFileDialog, QWidget
 
 from gui.settings import Settings
@@ -42,7 +43,8 @@ def ask_where_to_save(parent: QWidget, settings: Settings, *, title: str, name: 
 
 def ask_where_to_record(parent: QWidget, settings: Settings, *, name: str) -> Path | None:
     """A place for a video; `name` is what it would be called."""
-    start = Path(settings.text("folder", str(Path.home()))) / name
+    usual = QStandardPaths.writableLocation(QStandardPaths.StandardLocation.MoviesLocation)
+    start = Path(settings.text("video-folder", usual)) / name
     kinds = "MP4 videos (*.mp4);;Matroska videos (*.mkv);;AVI videos (*.avi)"
     chosen, kind = QFileDialog.getSaveFileName(parent, "Record to", str(start), kinds)
     if not chosen:
@@ -50,7 +52,22 @@ def ask_where_to_record(parent: QWidget, settings: Settings, *, name: str) -> Pa
     path = Path(chosen)
     if path.suffix.lower() not in (".mp4", ".mkv", ".avi"):
         path = path.with_name(path.name + (".mkv" if "mkv" in kind else ".avi" if "avi" in kind else ".mp4"))
-    return _remembered(settings, path, path.parent)
+    settings.set("video-folder", str(path.parent))
+    return path
+
+
+def ask_where_to_export(parent: QWidget, settings: Settings, *, name: str) -> Path | None:
+    """A place for a file of boxes; `name` is what it would be called."""
+    start = Path(settings.text("video-folder", str(Path.home()))) / name
+    kinds = "COCO, for labelling tools and training (*.json);;Table, one box a line (*.csv)"
+    chosen, kind = QFileDialog.getSaveFileName(parent, "Write the boxes to", str(start), kinds)
+    if not chosen:
+        return None
+    path = Path(chosen)
+    if path.suffix.lower() not in (".json", ".csv"):
+        path = path.with_name(path.name + (".csv" if "csv" in kind else ".json"))
+    settings.set("video-folder", str(path.parent))
+    return path
 
 
 def _remembered(settings: Settings, path: Path, folder: Path) -> Path:

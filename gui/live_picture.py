@@ -5,17 +5,20 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QWheelEvent
+import numpy as np
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui.overlay import Overlay, box_at, overlay_of, paint_overlay, painted_image
+from gui.reading import to_image
 from gui.sight import Sight
 
 if TYPE_CHECKING:
     from engine import Frame, Result
 
 MOST_ZOOM = 16.0
+LARGE = 3_000_000  # pixels; of a larger frame only those are made ready that can be seen
 _CLICK = 4.0  # pixels: a mouse that moved more than this between press and release has dragged
 
 
@@ -37,7 +40,9 @@ class LivePicture(QWidget):
         self.overlay: Overlay | None = None
         self._sight = sight
         self._frame: Frame | None = None
-        self._image = QImage()
+        self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
+        self._left_out = 1
+        self._size = QSizeF()  # of the frame
         self._result: Result | None = None
         self._zoom = 1.0
         self._middle = QPointF(0.5, 0.5)  # of what is shown, in shares of the picture
@@ -72,20 +77,21 @@ class LivePicture(QWidget):
 
     def show_frame(self, frame: Frame, result: Result | None) -> None:
         """Show a frame and what was found in it; the `Sight` has taken `result` before."""
-        height, width = frame.image.shape[:2]
         if frame is not self._frame:
-            pixels = QImage(frame.image.data, width, height, frame.image.strides[0], QImage.Format.Format_RGB888)
-            self._image = pixels.convertToFormat(QImage.Format.Format_RGB32)  # what Qt scales fastest
-        self._frame, self._result = frame, result
+            self._frame = frame
+            self._take_pixels()
+        self._result = result
         self._draw_again()
 
     def clear(self) -> None:
         self._frame, self._result, self._image, self.overlay = None, None, QImage(), None
+        self._size, self._left_out = QSizeF(), 1
         self.update()
 
     def fit(self) -> None:
         """Show all of the picture, as large as the window lets it be."""
         self._zoom, self._middle = 1.0, QPointF(0.5, 0.5)
+        self._take_pixels()
         self.zoomed.emit(1.0)
         self.update()
 
@@ -102,6 +108,7 @@ class LivePicture(QWidget):
             x - (about.x() - self.width() / 2) / after.width(), y - (about.y() - self.height() / 2) / after.height()
         )
         self._keep_inside()
+        self._take_pixels()
         self.zoomed.emit(self._zoom)
         self.update()
 
@@ -113,7 +120,9 @@ class LivePicture(QWidget):
 
     def snapshot(self) -> QImage:
         """The picture in its own size with everything that is drawn over it."""
-        return painted_image(self._image, self.overlay, self.label_font)
+        if self._frame is None:
+            return QImage()
+        return painted_image(to_image(self._frame.image), self.overlay, self.label_font)
 
     def place_of(self, index: int) -> QRectF:
         """Where a box of the overlay lies in the widget."""
@@ -122,6 +131,21 @@ class LivePicture(QWidget):
         place = self._place()
         scale = place.width() / self.overlay.size[0]
         return QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
+
+    def _take_pixels(self) -> None:
+        """Make the frame ready for painting, with as many of its pixels as can be seen."""
+        if self._frame is None:
+            return
+        image = self._frame.image
+        height, width = image.shape[:2]
+        self._size = QSizeF(width, height)
+        place = self._place()
+        shown = place.width() * self.devicePixelRatioF() * 1.25
+        every = max(1, int(width / shown)) if width * height > LARGE and shown >= 1 else 1
+        if every > 1:
+            image = every_pixel(image, every)
+        self._left_out = every
+        self._image = to_image(image).convertToFormat(QImage.Format.Format_RGB32)  # what Qt scales fastest
 
     def _draw_again(self) -> None:
         self.overlay = None if self._result is None else overlay_of(self._result, self._sight)
@@ -134,7 +158,7 @@ class LivePicture(QWidget):
 
     def _place(self) -> QRectF:
         """Where the whole picture lies in the widget."""
-        size = self._image.size()
+        size = self._size
         if size.isEmpty():
             return QRectF(self.rect())
         scale = min(self.width() / size.width(), self.height() / size.height()) * self._zoom
@@ -165,7 +189,7 @@ class LivePicture(QWidget):
         painter = QPainter(self)
         if not self._image.isNull():
             place = self._place()
-            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._image.width()
+            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._size.width()
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
             painter.drawImage(place, self._image)
             if self.overlay is not None:
@@ -212,6 +236,18 @@ class LivePicture(QWidget):
     def mouseDoubleClickEvent(self, event: QMouseEvent) -> None:
         self.fit()
 
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self._left_out > 1:
+            self._take_pixels()
+
     def leaveEvent(self, event: QEvent) -> None:
         self._mouse = None
         self._point()
+
+
+def every_pixel(image: np.ndarray, step: int) -> np.ndarray:
+    """Every `step`-th pixel in both directions of (H, W, 3) uint8, as an array of its own."""
+    whole = np.ascontiguousarray(image)
+    few = np.ascontiguousarray(whole.view("V3")[::step, ::step, 0])  # a pixel is copied as one piece
+    return few.view(np.uint8).reshape(*few.shape, 3)

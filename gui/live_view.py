@@ -42,7 +42,14 @@ from PySide6.QtWidgets import (
 
 from gui.bridge import Bridge
 from gui.canvas import write_picture
-from gui.files import ask_for_folder, ask_for_picture_or_video, ask_where_to_record, ask_where_to_save
+from gui.exporter import Exporter
+from gui.files import (
+    ask_for_folder,
+    ask_for_picture_or_video,
+    ask_where_to_export,
+    ask_where_to_record,
+    ask_where_to_save,
+)
 from gui.live_picture import LivePicture
 from gui.recorder import Recorder, What, default_name, duration, size
 from gui.settings import Settings
@@ -120,9 +127,10 @@ class Welcome(QWidget):
         rows = QVBoxLayout()
         rows.setSpacing(8)
         for entries in (
-            (("camera", "Use the camera"), ("file", "Open a video or picture…"), ("retry", "Try again")),
+            (("camera", "Use the camera"), ("retry", "Try again")),
             (
-                ("folder", "Open a folder of pictures…"),
+                ("file", "Open a video or picture…"),
+                ("folder", "Open a folder…"),
                 ("screen", "Look at the screen…"),
                 ("digits", "Show moving digits"),
             ),
@@ -176,7 +184,7 @@ class LiveStage(QWidget):
     Attributes:
         picture: what is shown.
         controls: what is shown of what a detector finds.
-        recorder: writes videos of it.
+        recorder, exporter: write videos of it, and files of what is found.
         welcome: what is shown while there is nothing.
     Signals:
         opened(str): another source is opened.
@@ -208,6 +216,9 @@ class LiveStage(QWidget):
         self.recorder = Recorder(bridge, self)
         self.recorder.changed.connect(self._show_recording)
         self.recorder.ended.connect(self._recorded)
+        self.exporter = Exporter(bridge, self)
+        self.exporter.changed.connect(self._show_recording)
+        self.exporter.ended.connect(self.status)
         self.welcome = Welcome()
         self.welcome.chosen.connect(self._chosen)
         self.source = QToolButton()
@@ -243,6 +254,9 @@ class LiveStage(QWidget):
         for title, what in (("Record what is shown…", "drawn"), ("Record the plain picture…", "plain")):
             action = self._record_menu.addAction(title)
             action.triggered.connect(lambda _=False, what=what: self.begin_recording(what))
+        self._record_menu.addSeparator()
+        self._export_action = self._record_menu.addAction("Write the boxes to a file…")
+        self._export_action.triggered.connect(lambda _=False: self.toggle_export())
         self.record.setMenu(self._record_menu)
         self._recorded_so_far = QLabel()
         self._recorded_so_far.setAccessibleName("Recording")
@@ -387,7 +401,7 @@ class LiveStage(QWidget):
     def toggle_recording(self) -> None:
         """Record what is shown, or end the recording."""
         if self.recorder.on:
-            self._end_recording()
+            self.recorder.stop()
         else:
             self.begin_recording("drawn")
 
@@ -408,9 +422,31 @@ class LiveStage(QWidget):
             if self.picture.frame is not None:
                 self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
 
+    def toggle_export(self) -> None:
+        """Write what is found to a file from now on, or finish that file."""
+        if self.exporter.on:
+            self.exporter.stop()
+            return
+        if not self.shows_picture or self._sight.card is None:
+            self.status.emit("There are no boxes to write: choose a network that finds objects, and a source")
+            return
+        name = Path(self._info.title).stem if self._info is not None else "boxes"
+        path = ask_where_to_export(self, self._settings, name=f"{name} boxes.json")
+        if path is not None:
+            self.export_to(path)
+
+    def export_to(self, path: Path) -> None:
+        """Write what is found from now on."""
+        info = self._info
+        if info is not None:
+            self.exporter.start(path, live=info.live)
+            if self._sight.result is not None and self._sight.shown is not None:
+                self.exporter.take(self._sight.result.frame, self._sight.shown)
+
     def close_recording(self) -> None:
-        """The window goes: complete what is being recorded."""
+        """The window goes: complete what is being recorded and written."""
         self.recorder.close()
+        self.exporter.close()
 
     def snapshot(self) -> None:
         """Save what is shown now as a PNG."""
@@ -467,6 +503,7 @@ class LiveStage(QWidget):
         if state.phase == "ready":
             self.controls.set_network()
             self._invite()
+            self._show_recording()
             if self.picture.frame is not None:
                 self.picture.show_frame(self.picture.frame, None)
 
@@ -476,6 +513,8 @@ class LiveStage(QWidget):
             return
         self._last_result = time.perf_counter()
         self._timings = result.timings
+        if result.detections is not None and self._sight.shown is not None:
+            self.exporter.take(result.frame, self._sight.shown)
         self._show(result.frame, result)
 
     # inside ---------------------------------------------------------------------------------------------------------
@@ -592,13 +631,18 @@ class LiveStage(QWidget):
             self.record.setProperty("icon_name", name)
             self.record.setIcon(theme.icon(name))
         self.record.setToolTip("End the recording (Ctrl+R)" if on else "Record what is shown (Ctrl+R)")
-        for action in self._record_menu.actions():
-            action.setEnabled(not on)
-        self._recorded_so_far.setText(self.recorder.words)
+        for action in self._record_menu.actions()[:2]:
+            action.setEnabled(not on and self.shows_picture)
+        writes = self.exporter.on
+        self._export_action.setText("End writing the boxes" if writes else "Write the boxes to a file…")
+        self._export_action.setEnabled(writes or (self.shows_picture and self._sight.card is not None))
+        self._recorded_so_far.setText(" · ".join(filter(None, (self.recorder.words, self.exporter.words))))
 
     def _end_recording(self) -> None:
         if self.recorder.on:
             self.recorder.stop()
+        if self.exporter.on:
+            self.exporter.stop()
 
     def _recorded(self, state: RecordingState) -> None:
         if state.error is not None:

@@ -6,9 +6,10 @@ recording paints it in its own thread onto the picture, in the picture's own siz
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
@@ -96,6 +97,9 @@ def _headline(result: Result) -> str:
 # ------------------------------------------------------------------------------------------------------- painting
 
 
+Rect: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
+
+
 def paint_overlay(
     painter: QPainter, overlay: Overlay, *, place: QRectF, seen: QRectF, font: QFont, unit: float = 1.0, over: int = -1
 ) -> None:
@@ -109,15 +113,14 @@ def paint_overlay(
         over: the box under the mouse, whose label is shown whatever it covers.
     """
     painter.save()
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     boxes = _placed(overlay, place, unit)
-    inside = [
-        i for i, box in enumerate(boxes) if box.intersects(seen) or (seen.contains(box.topLeft()) and not box.isEmpty())
-    ]
-    crowd = len(inside) > CROWD
+    left, top, right, bottom = _corners(seen)
+    inside = [i for i, box in enumerate(boxes) if box[0] < right and box[2] > left and box[1] < bottom and box[3] > top]
+    thin = len(inside) > CROWD
     for i in reversed(inside):  # the surest on top
         if i != overlay.chosen:
-            _paint_frame(painter, boxes[i], overlay.marks[i], unit=unit, thin=crowd)
+            _paint_frame(painter, boxes[i], overlay.marks[i], unit=unit, thin=thin)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if overlay.chosen in inside:
         _paint_chosen(painter, boxes[overlay.chosen], overlay.marks[overlay.chosen], unit=unit)
     if overlay.headline:
@@ -125,122 +128,159 @@ def paint_overlay(
     bold = QFont(font)
     bold.setWeight(QFont.Weight.DemiBold)
     painter.setFont(bold)
-    first = [i for i in (over, overlay.chosen) if i in inside]
+    first = [i for i in dict.fromkeys((over, overlay.chosen)) if i in inside]
     order = first + [i for i in inside if i not in first]
-    for i, text, label in label_places(overlay.marks, boxes, order, seen, QFontMetricsF(bold), unit):
-        _paint_label(painter, label, text, QColor(overlay.marks[i].colour), unit)
+    for i, text, label in label_places(overlay.marks, boxes, order, _corners(seen), QFontMetricsF(bold), unit):
+        _paint_label(painter, label, text, overlay.marks[i].colour, unit)
     painter.restore()
 
 
 def label_places(
     marks: Sequence[Mark],
-    boxes: Sequence[QRectF],
+    boxes: Sequence[Rect],
     order: Sequence[int],
-    seen: QRectF,
+    seen: Rect,
     metrics: QFontMetricsF,
     unit: float = 1.0,
-) -> list[tuple[int, str, QRectF]]:
+) -> list[tuple[int, str, Rect]]:
     """Where the labels go: within `seen`, and none upon another.
 
     The first of `order` come first. Where there is no room for a name in full there may be for the brief one;
     otherwise the box goes without (its colour tells the class, and the mouse over it or a click its name).
     """
-    taken = np.empty((MOST_LABELS, 4), np.float64)
-    count = 0
-    found: list[tuple[int, str, QRectF]] = []
     high = metrics.height() + 2 * unit
+    taken = _Taken(seen, 6 * unit, high / 3)
+    found: list[tuple[int, str, Rect]] = []
+    left, top, right, bottom = seen
     widths: dict[str, float] = {}
     for i in order:
         mark = marks[i]
-        if not mark.text or count >= MOST_LABELS:
+        if not mark.text or len(found) >= MOST_LABELS or bottom - top < high:
             continue
-        box = boxes[i].intersected(seen)
+        x0, y0, x1, y1 = boxes[i]
+        x0, y0, x1, y1 = max(x0, left), max(y0, top), min(x1, right), min(y1, bottom)
         for text in (mark.text, mark.brief) if mark.brief != mark.text else (mark.text,):
-            if text not in widths:
-                widths[text] = metrics.horizontalAdvance(text) + 10 * unit
-            wide = min(widths[text], seen.width())
-            left = max(seen.left(), min(box.left() - unit, seen.right() - wide))
-            right = max(seen.left(), min(box.right() + unit - wide, seen.right() - wide))
+            wide = widths.get(text)
+            if wide is None:
+                wide = widths[text] = min(metrics.horizontalAdvance(text) + 10 * unit, right - left)
+            near = max(left, min(x0 - unit, right - wide))
+            far = max(left, min(x1 + unit - wide, right - wide))
             gap = 3 * unit if mark.room else 0.0
-            tops = (
-                (left, box.top() - high - gap),
-                (left, box.top()),
-                (left, box.bottom() + gap),
-                (left, box.bottom() - high),
-                (right, box.top() - high - gap),
-                (right, box.bottom() + gap),
-            )
+            spots = ((near, y0 - high - gap), (near, y0), (near, y1 + gap), (near, y1 - high), (far, y0 - high - gap))
             spot = next(
-                (
-                    (x, y)
-                    for x, y in tops
-                    if y >= seen.top()
-                    and y + high <= seen.bottom()
-                    and not _covers(taken[:count], x, y, x + wide, y + high)
-                ),
+                ((x, y) for x, y in spots if y >= top and y + high <= bottom and taken.free(x, y, x + wide, y + high)),
                 None,
             )
-            if spot is None and i == order[0] and not count and seen.height() >= high:
-                spot = (left, max(seen.top(), min(box.top(), seen.bottom() - high)))
+            if spot is None and not found:  # the first one is shown in any case
+                spot = (near, max(top, min(y0, bottom - high)))
             if spot is not None:
-                taken[count] = (*spot, spot[0] + wide, spot[1] + high)
-                count += 1
-                found.append((i, text, QRectF(*spot, wide, high)))
+                label = (spot[0], spot[1], spot[0] + wide, spot[1] + high)
+                taken.take(*label)
+                found.append((i, text, label))
                 break
     return found
 
 
+class _Taken:
+    """Which cells of an area are covered, a row of bits for each row of cells: asking costs next to nothing."""
+
+    def __init__(self, area: Rect, wide: float, high: float) -> None:
+        self._left, self._top, _, bottom = area
+        self._wide, self._high = wide, high
+        self._rows = [0] * (int((bottom - self._top) / high) + 2)
+
+    def free(self, x0: float, y0: float, x1: float, y1: float) -> bool:
+        first, last, bits = self._cells(x0, y0, x1, y1)
+        return not any(row & bits for row in self._rows[first : last + 1])
+
+    def take(self, x0: float, y0: float, x1: float, y1: float) -> None:
+        first, last, bits = self._cells(x0, y0, x1, y1)
+        for row in range(first, min(last + 1, len(self._rows))):
+            self._rows[row] |= bits
+
+    def _cells(self, x0: float, y0: float, x1: float, y1: float) -> tuple[int, int, int]:
+        left, right = int((x0 - self._left) / self._wide), int((x1 - self._left) / self._wide)
+        first, last = int((y0 - self._top) / self._high), int((y1 - 0.01 - self._top) / self._high)
+        return first, last, (1 << right + 1) - (1 << left)
+
+
 def box_at(overlay: Overlay, place: QRectF, point: QPointF) -> int:
     """The smallest box around a point, so that one within another can be reached; -1: none."""
+    x, y = point.x(), point.y()
     around = [
-        (box.width() * box.height(), i)
-        for i, box in enumerate(_placed(overlay, place, 1.0))
-        if box.adjusted(-3, -3, 3, 3).contains(point)
+        ((x1 - x0) * (y1 - y0), i)
+        for i, (x0, y0, x1, y1) in enumerate(_placed(overlay, place, 1.0))
+        if x0 - 3 <= x <= x1 + 3 and y0 - 3 <= y <= y1 + 3
     ]
     return min(around)[1] if around else -1
 
 
-def _placed(overlay: Overlay, place: QRectF, unit: float) -> list[QRectF]:
+def _corners(rect: QRectF) -> Rect:
+    return rect.left(), rect.top(), rect.right(), rect.bottom()
+
+
+def _placed(overlay: Overlay, place: QRectF, unit: float) -> list[Rect]:
     """The boxes where the picture lies, each within it."""
     scale = place.width() / max(1, overlay.size[0])
+    left, top, right, bottom = _corners(place)
     boxes = []
     for mark in overlay.marks:
         x0, y0, x1, y1 = mark.box
         room = mark.room * unit
-        box = QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
-        boxes.append(box.adjusted(-room, -room, room, room).intersected(place))
+        boxes.append(
+            (
+                max(left, left + x0 * scale - room),
+                max(top, top + y0 * scale - room),
+                min(right, left + x1 * scale + room),
+                min(bottom, top + y1 * scale + room),
+            )
+        )
     return boxes
 
 
-def _covers(taken: np.ndarray, x0: float, y0: float, x1: float, y1: float) -> bool:
-    return bool(
-        len(taken) and ((taken[:, 0] < x1) & (taken[:, 2] > x0) & (taken[:, 1] < y1) & (taken[:, 3] > y0)).any()
-    )
+def _paint_frame(painter: QPainter, box: Rect, mark: Mark, *, unit: float, thin: bool) -> None:
+    """Four bars in the colour of the class, in a dark edge that keeps them in sight on any ground."""
+    line = max(1, round((1 if thin else 2) * unit))
+    if mark.dashed:
+        painter.setBrush(Qt.BrushStyle.NoBrush)
+        painter.setPen(QPen(QColor(mark.colour), line, Qt.PenStyle.DashLine))
+        painter.drawRect(QRectF(box[0], box[1], box[2] - box[0], box[3] - box[1]))
+        return
+    if not thin:
+        _paint_bars(painter, box, line + 2, QColor(0, 0, 0, 110), out=1)
+    _paint_bars(painter, box, line, QColor(mark.colour))
 
 
-def _paint_frame(painter: QPainter, box: QRectF, mark: Mark, *, unit: float, thin: bool) -> None:
-    painter.setBrush(Qt.BrushStyle.NoBrush)
-    if not thin:  # a dark edge keeps the frame in sight on any ground
-        painter.setPen(QPen(QColor(0, 0, 0, 60 if mark.dashed else 120), 3.4 * unit))
-        painter.drawRoundedRect(box, 2 * unit, 2 * unit)
-    style = Qt.PenStyle.DashLine if mark.dashed else Qt.PenStyle.SolidLine
-    painter.setPen(QPen(QColor(mark.colour), (1.0 if thin else 1.6) * unit, style))
-    painter.drawRoundedRect(box, 2 * unit, 2 * unit)
+def _paint_bars(painter: QPainter, box: Rect, line: int, colour: QColor, *, out: int = 0) -> None:
+    x0, y0, x1, y1 = round(box[0]) - out, round(box[1]) - out, round(box[2]) + out, round(box[3]) + out
+    wide, high = max(line, x1 - x0), max(line, y1 - y0)
+    painter.fillRect(x0, y0, wide, line, colour)
+    painter.fillRect(x0, y0 + high - line, wide, line, colour)
+    painter.fillRect(x0, y0 + line, line, high - 2 * line, colour)
+    painter.fillRect(x0 + wide - line, y0 + line, line, high - 2 * line, colour)
 
 
-def _paint_chosen(painter: QPainter, box: QRectF, mark: Mark, *, unit: float) -> None:
+def _paint_chosen(painter: QPainter, box: Rect, mark: Mark, *, unit: float) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for colour, width in ((QColor(0, 0, 0, 160), 7.0), (QColor(Qt.GlobalColor.white), 5.0), (QColor(mark.colour), 2.4)):
         painter.setPen(QPen(colour, width * unit))
-        painter.drawRoundedRect(box, 2 * unit, 2 * unit)
+        painter.drawRoundedRect(QRectF(box[0], box[1], box[2] - box[0], box[3] - box[1]), 2 * unit, 2 * unit)
 
 
-def _paint_label(painter: QPainter, place: QRectF, text: str, colour: QColor, unit: float) -> None:
+def _paint_label(painter: QPainter, place: Rect, text: str, name: str, unit: float) -> None:
+    ground = QRectF(place[0], place[1], place[2] - place[0], place[3] - place[1])
+    colour, ink = _ground_and_ink(name)
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(colour)
-    painter.drawRoundedRect(place, 3 * unit, 3 * unit)
-    painter.setPen(ink_on(colour))
-    painter.drawText(place, Qt.AlignmentFlag.AlignCenter, text)
+    painter.drawRoundedRect(ground, 3 * unit, 3 * unit)
+    painter.setPen(ink)
+    painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, text)
+
+
+@functools.cache
+def _ground_and_ink(name: str) -> tuple[QColor, QColor]:
+    colour = QColor(name)
+    return colour, ink_on(colour)
 
 
 def ink_on(colour: QColor) -> QColor:

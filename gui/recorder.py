@@ -64,7 +64,7 @@ class Recorder(QObject):
             return ""
         if state.phase != "recording" or self._stopping:
             return "Saving…"
-        left_out = f" · {state.left_out} pictures left out" if state.left_out else ""
+        left_out = f" · {state.left_out} left out" if state.left_out else ""
         return f"{duration(state.seconds)} · {size(state.size)}{left_out}"
 
     def start(self, path: Path, what: What, *, fps: float) -> None:

@@ -471,7 +471,7 @@ class MainWindow(QMainWindow):
         from_paper = result.frame.source == "canvas"
         if from_paper != (self.mode != "live") or result.model != self._model:
             return  # of the stage or of the network before
-        if not from_paper:
+        if result.detections is not None:
             self.sight.take(result)
         self.answer.set_result(result)
         self.inside.set_result(result)
@@ -645,6 +645,13 @@ class MainWindow(QMainWindow):
             tip="Record the source as a video, without what is drawn over it",
             only_in="live",
         )
+        self.export_action = self._add(
+            "&Write the boxes to a file…",
+            live.toggle_export,
+            keys="Ctrl+E",
+            tip="Write what is found to a file (COCO or a table) while it plays, or finish that file",
+            only_in="live",
+        )
         self.less_action = self._add(
             "Show what is &less sure", lambda: live.controls.change_score(-5), keys="[", only_in="live"
         )
@@ -768,6 +775,7 @@ class MainWindow(QMainWindow):
                     None,
                     self.record_action,
                     self.plain_action,
+                    self.export_action,
                 ],
             ),
             (
