@@ -56,7 +56,7 @@ def test_several_digits_are_a_number_with_boxes_and_inputs_to_choose(window: Mai
     stroke(window.canvas, SEVEN)
     stroke(window.canvas, ONE)
     qtbot.waitUntil(lambda: window.answer.reading.text == "71", timeout=20_000)
-    assert [label.text for label in window.canvas._labels] == ["7", "1"]
+    assert [each.label.text for each in window.canvas._labels] == ["7", "1"]
     assert window.answer.bars.values["7"] > 0.5
     window.answer.input.setFocus()
     qtbot.keyClick(window.answer.input, Qt.Key.Key_Right)
@@ -122,7 +122,7 @@ def test_a_picture_is_answered_like_the_strokes_it_shows(window: MainWindow, qtb
     window.canvas.insert_image(house)
     qtbot.waitUntil(lambda: window.answer.reading.text == "This is not a digit", timeout=20_000)
     assert window.answer.input.image() is not None, "it was looked at"
-    assert [label.text for label in window.canvas._labels] == ["not a digit"]
+    assert [each.label.text for each in window.canvas._labels] == ["not a digit"]
 
 
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])
