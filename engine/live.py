@@ -82,6 +82,7 @@ class LiveSession:
         self._last: Frame | None = None
         self._ending = False
         self._reader: Reader | None = None
+        self._kept: list[tuple[ModelCard, int, Reader]] = []  # with the time at which the weights were written
         self._follower: Follower | None = None  # where the network detects
         self._generation = 0
         self._failing = False
@@ -150,9 +151,7 @@ class LiveSession:
         self._tell(ModelState(name, "loading", generation=self._generation))
         try:
             card = zoo.model_card(name)
-            from engine.vision import open_reader
-
-            reader = open_reader(card, cancelled=lambda: self._ending or asked != self._asked)
+            reader = self._open(card, asked)
             follower = None
             if card.task == "detection":
                 from engine.vision.track import Follower
@@ -174,6 +173,22 @@ class LiveSession:
         self.results.take()  # what the network before has read and nobody has seen
         device = reader.network.device
         self._tell(ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation))
+
+    def _open(self, card: ModelCard, asked: int) -> Reader:
+        """The network of a card. The two that ran last are kept: going to and fro between them takes no time."""
+        from engine.vision import open_reader
+
+        try:
+            written = card.weights.stat().st_mtime_ns if card.weights is not None else 0
+        except OSError:  # opening it says what is wrong
+            written = -1
+        for number, (known, when, reader) in enumerate(self._kept):
+            if known == card and when == written >= 0:
+                self._kept.insert(0, self._kept.pop(number))
+                return reader
+        reader = open_reader(card, cancelled=lambda: self._ending or asked != self._asked)
+        self._kept = [(card, written, reader), *self._kept[:1]]
+        return reader
 
     def _read(self, frame: Frame, reader: Reader, watch: tuple[str | None, int], *, again: bool) -> None:
         try:

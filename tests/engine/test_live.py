@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -85,6 +86,30 @@ def test_ready_tells_device_reason_and_layers(viewer: Viewer) -> None:
     assert state.generation == 1
     assert state.card is not None
     assert state.card.layers[-1].name == "softmax"
+
+
+def test_going_back_to_the_network_before_loads_nothing_unless_its_weights_are_new(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened: list[str] = []
+
+    class Counted(Classifier):
+        def __init__(self, card: Any, **more: Any) -> None:
+            opened.append(card.name)
+            super().__init__(card, **more)
+
+    monkeypatch.setattr("engine.vision.classify.Classifier", Counted)
+    for name in ("tiny", "tiny-colour", "tiny", "tiny-colour", "tiny"):
+        viewer.use(name)
+        assert viewer.states[-1].phase == "ready"
+        assert viewer.read(len(viewer.states)).model == name
+    assert opened == ["tiny", "tiny-colour"]
+    assert viewer.states[-1].generation == 5
+    weights = viewer.states[-1].card.weights  # type: ignore[union-attr]
+    assert weights is not None
+    os.utime(weights, ns=(1, 1))
+    viewer.use("tiny")
+    assert opened == ["tiny", "tiny-colour", "tiny"]
 
 
 def test_what_was_drawn_while_loading_is_read_when_ready(viewer: Viewer) -> None:
