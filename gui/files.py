@@ -25,6 +25,15 @@ def ask_for_picture_or_video(parent: QWidget, settings: Settings) -> Path | None
     return _remembered(settings, Path(name), Path(name).parent) if name else None
 
 
+def ask_for_file(parent: QWidget, settings: Settings, *, title: str, kinds: str) -> Path | None:
+    """A file with a network; `kinds` are Qt's filters."""
+    name, _ = QFileDialog.getOpenFileName(parent, title, settings.text("model-folder", settings.text("folder")), kinds)
+    if not name:
+        return None
+    settings.set("model-folder", str(Path(name).parent))
+    return Path(name)
+
+
 def ask_for_folder(parent: QWidget, settings: Settings) -> Path | None:
     """A folder of pictures."""
     name = QFileDialog.getExistingDirectory(parent, "Open a folder of pictures", settings.text("folder"))

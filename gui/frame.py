@@ -216,6 +216,12 @@ def run_folder(card: ModelCard) -> Path | None:
 
 def describe(card: ModelCard) -> str:
     """A line about a network: its best known figure, and where it comes from."""
-    origin = {"bundled": "comes with ConvScope", "trained": "trained here", "downloaded": "downloaded"}
-    parts = [f"{value * 100:.2f} % {name}" for name, value in list(card.metrics.items())[:1] if 0 <= value <= 1]
+    origin = {
+        "bundled": "comes with ConvScope",
+        "trained": "trained here",
+        "downloaded": "downloaded",
+        "imported": "imported from a file",
+    }
+    figures = list((card.metrics or card.published).items())[:1]
+    parts = [f"{value * 100:.2f} % {name}" for name, value in figures if 0 <= value <= 1]
     return " · ".join([*parts, origin.get(card.origin, "not trained")])

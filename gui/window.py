@@ -232,6 +232,8 @@ class MainWindow(QMainWindow):
         self.hide()  # a camera or a network that is being loaded may take a while to end
         if self.train is not None:
             self.train.close()
+        if self.models is not None:
+            self.models.end()
         self.live.close_recording()
         self.bridge.close()
         super().closeEvent(event)
@@ -293,7 +295,10 @@ class MainWindow(QMainWindow):
         """The stage of Models."""
         from gui.panels.models import ModelsPanel
 
-        self.models = ModelsPanel()
+        self.models = ModelsPanel(call=self.bridge.call, settings=self.settings)
+        self.models.changed.connect(self.bridge.refresh_cards)
+        self.models.failed.connect(self.notices.error)
+        self.models.said.connect(lambda text: self.statusBar().showMessage(text, 4000))
         self.models.use.connect(self.use_model)
         self.models.delete.connect(self._delete_model)
         self.models.train_wanted.connect(lambda: self.set_mode("train"))
@@ -431,14 +436,19 @@ class MainWindow(QMainWindow):
         self.bridge.call(_load_stages, lambda _: None)
 
     def _delete_model(self, name: str) -> None:
-        card = next((card for card in self._cards if card.name == name), None)
-        if card is None or run_folder(card) is None:
+        card = self._card(name)
+        if card is None:
             return
         box = QMessageBox(self)
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Delete this network?")
-        box.setText(f"Delete “{card.title}” and its training run?")
-        box.setInformativeText("Its weights and curves are removed from this computer. This cannot be undone.")
+        if run_folder(card) is not None:
+            box.setText(f"Delete “{card.title}” and its training run?")
+            box.setInformativeText("Its weights and curves are removed from this computer. This cannot be undone.")
+        else:
+            box.setText(f"Delete “{card.title}” from this computer?")
+            again = "downloaded again" if card.origin == "downloaded" else "imported again from its file"
+            box.setInformativeText(f"It can be {again}.")
         yes = box.addButton("Delete", QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Keep it", QMessageBox.ButtonRole.RejectRole))
         box.exec()
@@ -446,16 +456,18 @@ class MainWindow(QMainWindow):
             self.delete_model(name)
 
     def delete_model(self, name: str) -> None:
-        """Remove a network that was trained here, with its run."""
-        card = next((card for card in self._cards if card.name == name), None)
-        folder = run_folder(card) if card is not None else None
-        if card is None or folder is None:
+        """Remove a network that was trained here, with its run, or one that was downloaded or imported."""
+        card = self._card(name)
+        if card is None:
             return
-        title = card.title
+        folder, title = run_folder(card), card.title
 
         def remove() -> None:
-            from engine import EngineError, Run
+            from engine import EngineError, Run, remove_model
 
+            if folder is None:
+                remove_model(card)
+                return
             run = Run(folder)
             if run.alive:
                 raise EngineError("This network is still being trained.", "Stop the training first, in Train.")

@@ -272,7 +272,7 @@ def test_answers_that_do_not_fit_leave_nothing(tmp_path: Path, own_home: Path) -
         zoo.import_onnx(path, found, {"classes": [f"class {n}" for n in range(7)]})
     assert failure.value.hint
     with pytest.raises(EngineError, match="at least one class"):
-        zoo.import_onnx(path, found, {"classes": [], "count": 0})
+        zoo.import_onnx(path, zoo.read_onnx(write(tmp_path, onnx_file.detector({"output0": finished()}))))
     assert not list((store.data_folder() / "models").glob("*"))
 
 

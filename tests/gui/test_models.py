@@ -12,7 +12,8 @@ import pytest
 
 from engine import ModelCard, Preprocess, TrainingConfig, new_run
 from gui.application import report_everything
-from gui.panels.models import ModelsPanel, facts, figure_text, unwrapped
+from gui.panels.models import CARD, ModelsPanel, facts, figure_text, unwrapped
+from gui.settings import Settings
 from gui.window import MainWindow
 
 RESOURCES = Path(__file__).resolve().parents[2] / "resources" / "models"
@@ -39,14 +40,31 @@ def picture_card() -> ModelCard:
         preprocess=Preprocess("picture", 224, 3, (0.5,) * 3, (0.5,) * 3),
         parameters=25_000_000,
         metrics={"top-1": 0.8034, "validation loss": 0.05},
+        weights=Path("resnet.safetensors"),
         notes="One line\nthat goes on.\nAnother sentence.",
         origin="downloaded",
     )
 
 
-def test_an_empty_zoo_says_what_to_do(qtbot) -> None:
-    panel = ModelsPanel()
+def alone(qtbot) -> ModelsPanel:
+    """The panel without a window; what would happen in a thread is left undone."""
+    panel = ModelsPanel(call=lambda work, done: None, settings=Settings())
     qtbot.addWidget(panel)
+    return panel
+
+
+def here(panel: ModelsPanel) -> list[str]:
+    """Names of the networks in the list that can run."""
+    return [card.name for card in listed(panel) if card.weights is not None]
+
+
+def listed(panel: ModelsPanel) -> list[ModelCard]:
+    cards = [panel.list.item(row).data(CARD) for row in range(panel.list.count())]
+    return [card for card in cards if card is not None]
+
+
+def test_an_empty_zoo_says_what_to_do(qtbot) -> None:
+    panel = alone(qtbot)
     panel.set_cards([], "")
     panel.show()
     assert panel.chosen is None and not panel.use_button.isVisible()
@@ -59,8 +77,7 @@ def test_facts_are_in_plain_words(qtbot) -> None:
     assert found["Classes"].endswith("(1000 in all)") and found["Size"] == "25 000 000 weights"
     assert figure_text("top-1", 0.8034) == "80.34 %" and figure_text("validation loss", 0.05) == "0.05"
     assert unwrapped(picture_card().notes) == "One line that goes on.\nAnother sentence."
-    panel = ModelsPanel()
-    qtbot.addWidget(panel)
+    panel = alone(qtbot)
     panel.set_cards([picture_card()], "digits")
     panel.show()
     with qtbot.waitSignal(panel.use) as asked:
@@ -70,9 +87,8 @@ def test_facts_are_in_plain_words(qtbot) -> None:
 
 def test_a_network_of_ones_own_is_used_and_deleted(window: MainWindow, own_network: str, qtbot, home: Path) -> None:
     window.set_mode("models")
-    qtbot.waitUntil(lambda: window.models.list.count() == 2)
-    row = next(i for i in range(2) if window.models.list.item(i).data(256).name == own_network)
-    window.models.list.setCurrentRow(row)
+    qtbot.waitUntil(lambda: own_network in here(window.models))
+    window.models.choose(own_network)
     assert window.models.delete_button.isVisible()
     window.models.use_button.click()
     qtbot.waitUntil(
@@ -80,7 +96,7 @@ def test_a_network_of_ones_own_is_used_and_deleted(window: MainWindow, own_netwo
     )
     assert window.choice.currentData() == own_network and not window.models.use_button.isEnabled()
     window.delete_model(own_network)
-    qtbot.waitUntil(lambda: window.models.list.count() == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: own_network not in here(window.models), timeout=20_000)
     assert not (home / "runs" / own_network).exists()
     qtbot.waitUntil(
         lambda: window.bridge.state.name == "digits" and window.bridge.state.phase == "ready", timeout=120_000
@@ -91,11 +107,11 @@ def test_a_network_whose_recipe_is_lost_can_be_deleted(window: MainWindow, own_n
     """It is no run any more for those who list runs."""
     (home / "runs" / own_network / "run.toml").unlink()
     window.set_mode("models")
-    qtbot.waitUntil(lambda: window.models.list.count() == 2)
-    window.models.list.setCurrentRow(1)
+    qtbot.waitUntil(lambda: own_network in here(window.models))
+    window.models.choose(own_network)
     assert window.models.delete_button.isVisible()
     window.delete_model(own_network)
-    qtbot.waitUntil(lambda: window.models.list.count() == 1, timeout=20_000)
+    qtbot.waitUntil(lambda: own_network not in here(window.models), timeout=20_000)
     assert not (home / "runs" / own_network).exists()
 
 
@@ -104,8 +120,8 @@ def test_delete_is_not_offered_where_it_cannot_work_and_says_why_when_it_did_not
 ) -> None:
     window.set_mode("models")
     panel = window.models
-    qtbot.waitUntil(lambda: panel.list.count() == 2)
-    panel.list.setCurrentRow(1)
+    qtbot.waitUntil(lambda: own_network in here(panel))
+    panel.choose(own_network)
     card = panel.chosen
     panel.set_cards([dataclasses.replace(card, weights=home / "elsewhere" / "model.safetensors")], "digits")
     assert not panel.delete_button.isVisible()
