@@ -265,7 +265,6 @@ class CurvesView(QWidget):
             for name in wanted:
                 self.comparison.addItem(name or "Compare with…", name)
             self.comparison.setCurrentIndex(max(0, self.comparison.findData(self._other_name)))
-            self.comparison.fit_list()
         self.comparison.setEnabled(len(names) > 0)
         if self._other_name not in wanted:
             self.compare(None)

@@ -52,6 +52,7 @@ class Form(QWidget):
         super().__init__(parent)
         self._kind = kind
         self._defaults: dict[str, Any] = kind().values()
+        self._judged: dict[str, tuple[Any, EngineError | None]] = {}  # the value of each field that was judged last
         self._rows: dict[str, _Row] = {}
         self._headings: dict[str, QLabel] = {}
         grid = QGridLayout()
@@ -163,11 +164,17 @@ class Form(QWidget):
         return {name: self._defaults[name] if self._error_of(name) else row.value() for name, row in self._rows.items()}
 
     def _error_of(self, name: str) -> EngineError | None:
-        try:
-            self._kind.from_mapping({name: self._rows[name].value()})
-        except EngineError as error:
-            return error
-        return None
+        value = self._rows[name].value()
+        judged = self._judged.get(name)
+        if judged is None or (type(judged[0]), judged[0]) != (type(value), value):
+            try:
+                self._kind.from_mapping({name: value})
+            except EngineError as error:
+                judged = value, error
+            else:
+                judged = value, None
+            self._judged[name] = judged
+        return judged[1]
 
     def _on_edited(self) -> None:
         self._refresh()
@@ -274,7 +281,6 @@ class _Row(QObject):
                 combo.addItem(title, value)
                 combo.setItemData(combo.count() - 1, title, Qt.ItemDataRole.ToolTipRole)
             combo.setCurrentIndex(combo.findData(default))
-            combo.fit_list()
             combo.currentIndexChanged.connect(self.edited)
             return combo
         if isinstance(default, (int, float)):
@@ -302,10 +308,11 @@ class ChoiceBox(QComboBox):
         self.setSizeAdjustPolicy(QComboBox.SizeAdjustPolicy.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(6)
 
-    def fit_list(self) -> None:
-        """Make the list that opens as wide as its longest text."""
+    def showPopup(self) -> None:
+        # The list is as wide as its longest text. It is made of ten widgets, so not before somebody opens it.
         texts = [self.itemText(row) for row in range(self.count())]
         self.view().setMinimumWidth(max(map(self.fontMetrics().horizontalAdvance, texts), default=0) + 36)
+        super().showPopup()
 
     def paintEvent(self, event: QPaintEvent) -> None:
         option = QStyleOptionComboBox()
