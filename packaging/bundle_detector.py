@@ -36,7 +36,7 @@ VOC = (
 )
 
 NOTES = """\
-Trained on 5,169 photographs: PASCAL VOC 2007 trainval (without what is kept for validation), a few hundred of COCO 2017,
+Trained on 5,169 photographs: PASCAL VOC 2007 trainval (without what is kept for validation), some hundred of COCO 2017,
 and small sets of office cameras, a service robot, fruit and cups. A class that a source does not label is not learnt
 there as background. Measured on 1,152 other photographs of the same kinds (1,002 of VOC, 110 of COCO, 40 of fruit), so
 its figures cannot be compared with published ones. Offered are the classes with an average precision of 0.25 or more on
