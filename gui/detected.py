@@ -140,7 +140,7 @@ class PastChart(QWidget):
         base = self.height() - 18.0
         most = max((sum(counts.values()) for _, counts in self._past), default=0.0)
         top = max(1, int(np.ceil(most)))
-        left = painter.fontMetrics().horizontalAdvance("00") + 6.0
+        left = self._left()
         wide = (self.width() - left) / SPAN
         painter.setPen(QPen(theme.colour("line"), 1))
         painter.drawLine(QPointF(left, base), QPointF(self.width(), base))
@@ -157,10 +157,13 @@ class PastChart(QWidget):
                 painter.fillRect(QRectF(x, y, max(1.0, wide - 1), high), QColor(self._sight.colours.get(label, "#999")))
         painter.end()
 
+    def _left(self) -> float:
+        """Where the bars begin, right of the number beside them."""
+        return self.fontMetrics().horizontalAdvance("000") + 6.0
+
     def event(self, event: QEvent) -> bool:
         if isinstance(event, QHelpEvent):
-            left = self.fontMetrics().horizontalAdvance("00") + 6.0
-            ago = int((self.width() - event.pos().x()) / ((self.width() - left) / SPAN))
+            ago = int((self.width() - event.pos().x()) / ((self.width() - self._left()) / SPAN))
             counts = next((counts for past, counts in self._past if int(past) == ago), None)
             if counts:
                 words = ", ".join(f"{label} {count:.1f}".replace(".0", "") for label, count in sorted(counts.items()))

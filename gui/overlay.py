@@ -20,8 +20,9 @@ if TYPE_CHECKING:
     from gui.sight import Sight
 
 SURE, UNSURE = "#ffd166", "#c5cad3"  # what a classifier has read, and what it rejects
+MANY = 25  # boxes; of more than these the brief name is enough
 CROWD = 60  # boxes; of more than these the frames are as thin as they can be
-MOST_LABELS = 120
+COVERED = 0.2  # share of what is seen that labels may cover
 
 
 @dataclass(frozen=True, eq=False)
@@ -146,20 +147,22 @@ def label_places(
     """Where the labels go: within `seen`, and none upon another.
 
     The first of `order` come first. Where there is no room for a name in full there may be for the brief one;
-    otherwise the box goes without (its colour tells the class, and the mouse over it or a click its name).
+    otherwise, or where labels would hide too much of the picture, the box goes without: its colour tells the class,
+    and the mouse over it or a click its name.
     """
     high = metrics.height() + 2 * unit
     taken = _Taken(seen, 6 * unit, high / 3)
     found: list[tuple[int, str, Rect]] = []
     left, top, right, bottom = seen
     widths: dict[str, float] = {}
+    room = COVERED * (right - left) * (bottom - top)
     for i in order:
         mark = marks[i]
-        if not mark.text or len(found) >= MOST_LABELS or bottom - top < high:
+        if not mark.text or bottom - top < high or (room < 0 and found):
             continue
         x0, y0, x1, y1 = boxes[i]
         x0, y0, x1, y1 = max(x0, left), max(y0, top), min(x1, right), min(y1, bottom)
-        for text in (mark.text, mark.brief) if mark.brief != mark.text else (mark.text,):
+        for text in (mark.brief,) if len(order) > MANY and found else dict.fromkeys((mark.text, mark.brief)):
             wide = widths.get(text)
             if wide is None:
                 wide = widths[text] = min(metrics.horizontalAdvance(text) + 10 * unit, right - left)
@@ -176,6 +179,7 @@ def label_places(
             if spot is not None:
                 label = (spot[0], spot[1], spot[0] + wide, spot[1] + high)
                 taken.take(*label)
+                room -= wide * high
                 found.append((i, text, label))
                 break
     return found

@@ -98,6 +98,8 @@ QToolButton[popupMode="1"] {{ padding-right: 16px; }}
 QToolButton[popupMode="2"] {{ padding: 4px 12px 4px 8px; background: {raised}; border-color: {line}; }}
 QToolButton[popupMode="2"]:hover {{ background: {hover}; }}
 QToolButton[popupMode="2"]:focus {{ border-color: {accent}; }}
+QToolButton::menu-button {{ border: 0; width: 16px; }}
+QToolButton::menu-button:hover {{ background: {hover}; border-radius: 6px; }}
 QToolButton::menu-indicator {{ image: none; width: 0px; }}
 QToolButton[mode="true"] {{ padding: 5px 12px; font-weight: 500; }}
 QToolButton[small="true"] {{ padding: 2px; }}
