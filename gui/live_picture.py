@@ -153,8 +153,12 @@ class LivePicture(QWidget):
         self.update()
 
     def _keep_inside(self) -> None:
-        half = 0.5 / self._zoom
-        self._middle = QPointF(max(half, min(1 - half, self._middle.x())), max(half, min(1 - half, self._middle.y())))
+        """No edge of the picture comes into the window while the one across from it lies outside."""
+        place = self._place()
+        across = min(0.5, self.width() / 2 / max(1.0, place.width()))
+        down = min(0.5, self.height() / 2 / max(1.0, place.height()))
+        x, y = self._middle.x(), self._middle.y()
+        self._middle = QPointF(max(across, min(1 - across, x)), max(down, min(1 - down, y)))
 
     def _place(self) -> QRectF:
         """Where the whole picture lies in the widget."""
@@ -238,6 +242,7 @@ class LivePicture(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
+        self._keep_inside()
         if self._left_out > 1:
             self._take_pixels()
 

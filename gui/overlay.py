@@ -266,7 +266,7 @@ def _paint_bars(painter: QPainter, box: Rect, line: int, colour: QColor, *, out:
 
 def _paint_chosen(painter: QPainter, box: Rect, mark: Mark, *, unit: float) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    for colour, width in ((QColor(0, 0, 0, 160), 7.0), (QColor(Qt.GlobalColor.white), 5.0), (QColor(mark.colour), 2.4)):
+    for colour, width in ((QColor(0, 0, 0, 190), 8.0), (QColor(Qt.GlobalColor.white), 6.0), (QColor(mark.colour), 3.0)):
         painter.setPen(QPen(colour, width * unit))
         painter.drawRoundedRect(QRectF(box[0], box[1], box[2] - box[0], box[3] - box[1]), 2 * unit, 2 * unit)
 
