@@ -305,21 +305,21 @@ class LiveStage(QWidget):
         layout.addLayout(foot)
         self.setFocusProxy(self.picture)
         self._keys = [
-            self._key("Play or freeze, on the picture", Qt.Key.Key_Space, self.toggle),
-            self._key("Begin again at the end, on the picture", Qt.Key.Key_L, self.loop.click),
-            self._key("Larger, on the picture", Qt.Key.Key_Plus, lambda: self.picture.zoom(1.2)),
-            self._key("Smaller, on the picture", Qt.Key.Key_Minus, lambda: self.picture.zoom(1 / 1.2)),
-            self._key("Move to the left, on the picture", "Shift+Left", lambda: self.picture.pan(-0.1, 0)),
-            self._key("Move to the right, on the picture", "Shift+Right", lambda: self.picture.pan(0.1, 0)),
-            self._key("Move up, on the picture", "Shift+Up", lambda: self.picture.pan(0, -0.1)),
-            self._key("Move down, on the picture", "Shift+Down", lambda: self.picture.pan(0, 0.1)),
-            self._key("Next box, on the picture", Qt.Key.Key_Right, lambda: sight.choose_next(1)),
-            self._key("Previous box, on the picture", Qt.Key.Key_Left, lambda: sight.choose_next(-1)),
-            self._key("Look at no box, on the picture", Qt.Key.Key_Escape, lambda: sight.choose(-1)),
-            self._key("Five seconds on, on the picture", Qt.Key.Key_PageDown, lambda: self.jump(JUMP)),
-            self._key("Five seconds back, on the picture", Qt.Key.Key_PageUp, lambda: self.jump(-JUMP)),
-            self._key("To the beginning, on the picture", Qt.Key.Key_Home, lambda: self.jump(float("-inf"))),
-            self._key("To the end, on the picture", Qt.Key.Key_End, lambda: self.jump(float("inf"))),
+            self._key("Play or freeze", Qt.Key.Key_Space, self.toggle),
+            self._key("Begin again at the end", Qt.Key.Key_L, self.loop.click),
+            self._key("Larger", Qt.Key.Key_Plus, lambda: self.picture.zoom(1.2)),
+            self._key("Smaller", Qt.Key.Key_Minus, lambda: self.picture.zoom(1 / 1.2)),
+            self._key("Move to the left", "Shift+Left", lambda: self.picture.pan(-0.1, 0)),
+            self._key("Move to the right", "Shift+Right", lambda: self.picture.pan(0.1, 0)),
+            self._key("Move up", "Shift+Up", lambda: self.picture.pan(0, -0.1)),
+            self._key("Move down", "Shift+Down", lambda: self.picture.pan(0, 0.1)),
+            self._key("Next box", Qt.Key.Key_Right, lambda: sight.choose_next(1)),
+            self._key("Previous box", Qt.Key.Key_Left, lambda: sight.choose_next(-1)),
+            self._key("Look at no box", Qt.Key.Key_Escape, lambda: sight.choose(-1)),
+            self._key("Five seconds on", Qt.Key.Key_PageDown, lambda: self.jump(JUMP)),
+            self._key("Five seconds back", Qt.Key.Key_PageUp, lambda: self.jump(-JUMP)),
+            self._key("To the beginning", Qt.Key.Key_Home, lambda: self.jump(float("-inf"))),
+            self._key("To the end", Qt.Key.Key_End, lambda: self.jump(float("inf"))),
         ]
         bridge.preview.connect(self._take_preview)
         bridge.capture.connect(self._take_state)

@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 DEFAULT_MODEL = "digits"
 LIVE_MODEL = "detector"  # what Live starts with, where it is there
 LAYOUT_VERSION = 1
+BUILD_PAUSE = 100  # milliseconds between two pieces of what is built before it is opened
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,10 @@ class MainWindow(QMainWindow):
         self.inside: InsidePanel = InsidePanel()
         self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight)
         self.train: Any = None
+        self._train_ahead: Any = None  # what is built of it before it is opened
+        self._ahead = QTimer(self)
+        self._ahead.setInterval(BUILD_PAUSE)
+        self._ahead.timeout.connect(self._build_ahead)
         self.models: Any = None
         self.mode = ""
         self._cards: list[ModelCard] = []
@@ -252,7 +257,8 @@ class MainWindow(QMainWindow):
                 self._stages[mode.name] = mode.stage(self)
             finally:
                 QGuiApplication.restoreOverrideCursor()
-            self._stack.addWidget(self._stages[mode.name])
+            if self._stack.indexOf(self._stages[mode.name]) < 0:
+                self._stack.addWidget(self._stages[mode.name])
         self._stack.setCurrentWidget(self._stages[mode.name])
         self._mode_actions[mode.name].setChecked(True)
         for action, where in self._only_in:
@@ -278,16 +284,15 @@ class MainWindow(QMainWindow):
     def make_train(self) -> QWidget:
         """The stage of Train; made when first asked for, so that the start stays quick."""
         if self.train is None:
-            from gui.panels.train import TrainPanel
-
             self._background.stop()
             self._show_background("", -1.0)  # until the panel has found what trains
-            self.train = TrainPanel(call=self.bridge.call)
+            self.train = self._train_ahead or self._new_train()
             self.train.notice.connect(self.notices.error)
             self.train.model_ready.connect(self._model_ready)
             self.train.use_model.connect(self._use_trained)
             self.train.background.connect(self._show_background)
             self.train.discarded.connect(self._discarded)
+            self.train.begin()
         widget: QWidget = self.train
         return widget
 
@@ -433,7 +438,23 @@ class MainWindow(QMainWindow):
         state = self.bridge.state
         if state is not None:
             self.inside.set_model(state)
-        self.bridge.call(_load_stages, lambda _: None)
+        self.bridge.call(_load_stages, lambda _: self._ahead.start())
+
+    def _build_ahead(self) -> None:
+        """Build Train a little further while the pen rests, so that it opens at once."""
+        if self.train is not None:
+            self._ahead.stop()
+        elif self._train_ahead is None:
+            self._train_ahead = self._new_train()
+        elif not self.canvas.drawing and not self._train_ahead.build_on():
+            self._ahead.stop()
+
+    def _new_train(self) -> Any:
+        from gui.panels.train import TrainPanel
+
+        panel = TrainPanel(call=self.bridge.call, ahead=True)
+        self._stack.addWidget(panel)
+        return panel
 
     def _delete_model(self, name: str) -> None:
         card = self._card(name)
@@ -817,9 +838,9 @@ class MainWindow(QMainWindow):
                 else:
                     menu.addAction(entry)
                     listed.append(entry)
-            if title == "&Live":
-                listed += self.live.key_actions()
             self._sections.append((title.replace("&", ""), listed))
+            if title == "&Live":
+                self._sections.append(("On the live picture", self.live.key_actions()))
 
     def _build_status(self) -> None:
         bar = self.statusBar()

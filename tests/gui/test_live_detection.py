@@ -223,7 +223,7 @@ def test_all_keys_of_live_are_listed(window: MainWindow) -> None:
     words = {label.text() for label in dialog.findChildren(QLabel)}
     for text in ("One frame back", "Record what is shown", "Write the boxes to a file", "Classes to show"):
         assert text in words
-    for text in ("Next box, on the picture", "To the end, on the picture", "Move up, on the picture"):
+    for text in ("On the live picture", "Next box", "To the end", "Move up"):
         assert text in words
     dialog.close()
 
