@@ -7,9 +7,7 @@ that a scene's source does not label is known to be unknown there, so that nobod
 
 from __future__ import annotations
 
-import json
 import os
-import tarfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -20,6 +18,7 @@ import torch
 import torch.nn.functional as F
 from torch import Generator, Tensor
 
+from engine.coco import CocoFile, read_coco
 from engine.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -32,7 +31,7 @@ from engine.data import (
     renumbered,
 )
 from engine.errors import EngineError
-from engine.images import Image, Transform, decode_picture, letterbox
+from engine.images import Image, Transform, letterbox
 from engine.opencv import cv2
 from engine.types import Floats
 
@@ -125,10 +124,7 @@ def load_coco(
     progress: Progress = _silent,
     cancelled: Callable[[], bool] = _never,
 ) -> SceneData:
-    """A folder with ``train.json`` and ``val.json`` in COCO's format, the pictures beside them or in tar files.
-
-    Two things may be said beyond COCO: ``images[].tar`` names the tar file that holds the picture, and ``sources[]``
-    (``name``, ``labelled_classes``) with ``images[].source`` which classes are labelled in which pictures.
+    """A folder with ``train.json`` and ``val.json`` as `engine.coco` reads them.
 
     Args:
         image_size: of the network's input; 0 takes 320. A multiple of 32.
@@ -145,8 +141,9 @@ def load_coco(
     size = image_size or _SIZE
     if size % 32:
         raise EngineError("The picture size of a detector must be a multiple of 32.", f"{size // 32 * 32} would do.")
-    skipped: list[str] = []
-    names, ids = _categories(folder / "train.json")
+    listed = read_coco(folder / "train.json"), read_coco(folder / "val.json")
+    if listed[0].classes != listed[1].classes:
+        raise EngineError("train.json and val.json have different categories.", "Give both the same list.")
     kept = int(size * _ROOM) // 2 * 2
 
     def corner(image: Image) -> tuple[Image, Transform]:
@@ -157,10 +154,19 @@ def load_coco(
     def middle(image: Image) -> tuple[Image, Transform]:
         return letterbox(image, size, fill=GREY)
 
-    train, _ = _read(folder, "train.json", ids, kept, corner, skipped, (0.0, 0.8), progress, cancelled)
-    validation, transforms = _read(folder, "val.json", ids, size, middle, skipped, (0.8, 1.0), progress, cancelled)
+    total = sum(len(file.entries) for file in listed)
+    count = 0
+
+    def told() -> None:
+        nonlocal count
+        if count % 50 == 0:
+            _tell("Reading pictures", count / max(1, total), progress, cancelled)
+        count += 1
+
+    train, _, skipped = _scenes(listed[0], kept, corner, told)
+    validation, transforms, more = _scenes(listed[1], size, middle, told)
     progress("Reading pictures", 1.0)
-    return SceneData("coco", names, train, validation, transforms, size, skipped=tuple(skipped))
+    return SceneData("coco", listed[0].classes, train, validation, transforms, size, skipped=(*skipped, *more))
 
 
 def load_crops(
@@ -219,117 +225,40 @@ def _crops(scenes: SceneSet, size: int, rng: np.random.Generator) -> Split:
     return Split(images, labels[sorted(chosen)])
 
 
-def _categories(path: Path) -> tuple[tuple[str, ...], dict[int, int]]:
-    """Names of the classes, and the number of each category id."""
-    try:
-        categories = sorted(_json(path)["categories"], key=lambda each: int(each["id"]))
-        return tuple(str(each["name"]) for each in categories), {
-            int(each["id"]): number for number, each in enumerate(categories)
-        }
-    except (KeyError, TypeError, ValueError) as error:
-        raise _no_coco(path) from error
-
-
-def _json(path: Path) -> dict[str, Any]:
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EngineError(
-            f"{path} cannot be read: {error.strerror or error}.", "The folder needs train.json and val.json."
-        ) from error
-    except (ValueError, RecursionError) as error:
-        raise _no_coco(path) from error
-    if not isinstance(values, dict):
-        raise _no_coco(path)
-    return values
-
-
-def _no_coco(path: Path) -> EngineError:
-    return EngineError(f"{path} is not in COCO's format.", "It needs images, annotations and categories.")
-
-
-def _read(
-    folder: Path,
-    name: str,
-    ids: dict[int, int],
-    size: int,
-    place: Callable[[Image], tuple[Image, Transform]],
-    skipped: list[str],
-    share: tuple[float, float],
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> tuple[SceneSet, tuple[Transform, ...]]:
-    """One part: its pictures as `place` lays them on a square of `size`."""
-    listed = _json(folder / name)
-    try:
-        boxes: dict[int, list[tuple[float, float, float, float, int]]] = {int(i["id"]): [] for i in listed["images"]}
-        for each in listed["annotations"]:
-            x, y, w, h = (float(value) for value in each["bbox"])
-            if not each.get("iscrowd") and w > 0 and h > 0:
-                boxes[int(each["image_id"])].append((x, y, x + w, y + h, ids[int(each["category_id"])]))
-        names = {str(each["name"]): number for number, each in enumerate(_ordered(listed["categories"]))}
-        labelled = {
-            str(source["name"]): {names[each] for each in source["labelled_classes"] if each in names}
-            for source in listed.get("sources", ())
-        }
-        entries = [
-            (str(i["file_name"]), str(i.get("tar", "")), int(i["id"]), str(i.get("source", "")))
-            for i in listed["images"]
-        ]
-    except (KeyError, TypeError, ValueError) as error:
-        raise _no_coco(folder / name) from error
-    most = max((len(each) for each in boxes.values()), default=0) or 1
+def _scenes(
+    listed: CocoFile, size: int, place: Callable[[Image], tuple[Image, Transform]], told: Callable[[], None]
+) -> tuple[SceneSet, tuple[Transform, ...], list[str]]:
+    """One part: its pictures as `place` lays them on a square of `size`, and what could not be read."""
+    entries, classes = listed.entries, len(listed.classes)
+    most = max((len(entry.truth.class_id) for entry in entries), default=0) or 1
     images = torch.full((len(entries), 3, size, size), GREY, dtype=torch.uint8)
     sizes = torch.zeros((len(entries), 2))
     placed = torch.zeros((len(entries), most, 4))
     labels = torch.full((len(entries), most), -1)
-    known = torch.ones((len(entries), len(ids)), dtype=torch.bool)
+    known = torch.ones((len(entries), classes), dtype=torch.bool)
     transforms: list[Transform] = []
-    tars: dict[str, tarfile.TarFile] = {}
-    count = 0
-    try:
-        for number, (file, tar, key, source) in enumerate(entries):
-            if number % 50 == 0:
-                _tell("Reading pictures", share[0] + (share[1] - share[0]) * number / len(entries), progress, cancelled)
-            try:
-                square, transform = place(_picture(folder, file, tar, tars))
-            except (EngineError, OSError, KeyError, tarfile.TarError):
-                skipped.append(file)
-                continue
-            images[count] = torch.from_numpy(square).permute(2, 0, 1)
-            sizes[count] = torch.tensor([transform.width * transform.scale[0], transform.height * transform.scale[1]])
-            if boxes[key]:
-                rows = np.array(boxes[key], np.float32)
-                placed[count, : len(rows)] = torch.from_numpy(transform.to_square(rows[:, :4]))
-                labels[count, : len(rows)] = torch.from_numpy(rows[:, 4].astype(np.int64))
-            if source in labelled:
-                known[count] = False
-                known[count, list(labelled[source])] = True
-            transforms.append(transform)
-            count += 1
-    finally:
-        for opened in tars.values():
-            opened.close()
-    if not count:
-        raise EngineError(f"None of the pictures of {folder / name} can be read.", "Put them beside it.")
+    skipped: list[str] = []
+    for entry, image in listed.pictures(lambda error: skipped.append(error.message)):
+        told()
+        number = len(transforms)
+        square, transform = place(image)
+        images[number] = torch.from_numpy(square).permute(2, 0, 1)
+        sizes[number] = torch.tensor([transform.width * transform.scale[0], transform.height * transform.scale[1]])
+        truth = entry.truth
+        # A crowd is no object to learn, and boxes without an extent are none at all.
+        rows = ~truth.crowd & (truth.xyxy[:, 2:] > truth.xyxy[:, :2]).all(axis=1)
+        count = int(rows.sum())
+        placed[number, :count] = torch.from_numpy(transform.to_square(truth.xyxy[rows]))
+        labels[number, :count] = torch.from_numpy(truth.class_id[rows])
+        if truth.known is not None:
+            known[number] = False
+            known[number, sorted(truth.known)] = True
+        transforms.append(transform)
+    if not transforms:
+        raise EngineError(f"None of the pictures of {listed.path} can be read.", "Put them beside it.")
+    count = len(transforms)
     scenes = SceneSet(images[:count], sizes[:count], placed[:count], labels[:count], known[:count])
-    return scenes, tuple(transforms)
-
-
-def _ordered(categories: Any) -> list[dict[str, Any]]:
-    return sorted(categories, key=lambda each: int(each["id"]))
-
-
-def _picture(folder: Path, file: str, tar: str, tars: dict[str, tarfile.TarFile]) -> Image:
-    if not tar:
-        return decode_picture((folder / file).read_bytes(), file)
-    if tar not in tars:
-        tars[tar] = tarfile.open(folder / tar)  # noqa: SIM115 (closed by whoever reads the part)
-    member = tars[tar].extractfile(file)
-    if member is None:
-        raise KeyError(file)
-    with member:
-        return decode_picture(member.read(), file)
+    return scenes, tuple(transforms), skipped
 
 
 # ------------------------------------------------------------------------------------------------------- composing

@@ -121,6 +121,9 @@ class Classification:
         self._augment = AUGMENTATIONS[config.augmentation]
         self.classes = data.classes
         self.arguments: dict[str, Any] = {"dropout": config.dropout}
+        width = config.describe()["width"].only_for
+        if width is not None and config.model in width[1]:
+            self.arguments["width"] = config.width
         self.count, self.validation_count = len(data.train), len(data.validation)
 
     def build(self) -> nn.Module:

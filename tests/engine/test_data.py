@@ -418,7 +418,7 @@ def test_the_mixture_holds_out_what_it_says(shared_data: Path) -> None:
     data = load_mixture(shared_data, seed=2, progress=lambda what, share: None, cancelled=lambda: False, sizes=sizes)
     assert data.classes == (*"0123456789", NOT_A_DIGIT)
     assert (data.train.labels == NOT).sum() == 200
-    assert len(data.train) == 60_000 - 300 + 300 + 100 + 200 + 200
+    assert len(data.train) == 2 * (60_000 - 300) + 300 + 100 + 200 + 200
     drawn = read_drawn(shared_data / "drawn_digits")
     held = [digit for digit in drawn if digit.is_held_out]
     assert {digit.source for digit in held} == {"hwd1000", "mouse50", "pendigits", "semeion", "usps"}

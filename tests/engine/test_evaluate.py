@@ -159,11 +159,11 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(detector: Detector, 
         ("[]", "no list of “images”"),
         ('{"images": [], "annotations": {}, "categories": []}', "no list of “annotations”"),
         ('{"images": [{"id": 1}], "annotations": [], "categories": [{"id": 1, "name": "red"}]}', "file_name"),
-        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "no name"),
+        ('{"images": [], "annotations": [], "categories": [{"id": 1}]}', "has no 'name'"),
         (
             '{"images": [], "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}],'
             ' "categories": [{"id": 1, "name": "red"}]}',
-            "KeyError",
+            "has no 5",
         ),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "tree"}]}', "one of the model's"),
     ],

@@ -16,7 +16,7 @@ from engine import zoo
 from engine.data import DataSet, Split
 from engine.data.augment import Augmentation
 from engine.errors import EngineError
-from engine.training import fit as fit_module
+from engine.training import tasks
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, History, Started, Step, Stopped, TrainingEvent
 from engine.training.fit import fit, learning_rate_at
@@ -111,7 +111,7 @@ def test_nan_ends_the_run_with_a_sentence_and_keeps_the_best_weights(
         steps += 1
         return pictures * math.nan if steps > 12 else pictures
 
-    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", Augmentation("", "", poison))
+    monkeypatch.setitem(tasks.AUGMENTATIONS, "light", Augmentation("", "", poison))
     events = list(fit(CONFIG, data, folder=tmp_path))
     end = events[-1]
     assert isinstance(end, Stopped) and end.reason == "nan"
@@ -170,7 +170,7 @@ def test_too_little_memory_ends_the_run_with_a_sentence(data: DataSet, monkeypat
     def greedy(pictures: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
         raise RuntimeError("DefaultCPUAllocator: can't allocate memory: you tried to allocate 999 bytes")
 
-    monkeypatch.setitem(fit_module.AUGMENTATIONS, "light", Augmentation("", "", greedy))
+    monkeypatch.setitem(tasks.AUGMENTATIONS, "light", Augmentation("", "", greedy))
     end = list(fit(CONFIG, data))[-1]
     assert isinstance(end, Stopped) and end.reason == "memory"
     assert "batch size" in end.hint
