@@ -229,7 +229,7 @@ def _predict(options: argparse.Namespace) -> int:
 
 def _predict_file(reader: Reader, file: Path, options: argparse.Namespace, export: DetectionExport | None) -> bool:
     """Show what is in a picture or in each frame of a video; whether all of it could be read."""
-    results = _read(reader, file)
+    results = _read(reader, file, sure=options.min_score)
     while True:
         try:
             read = next(results, None)
@@ -286,8 +286,11 @@ def _files(path: Path) -> list[Path]:
     return files
 
 
-def _read(reader: Reader, file: Path) -> Iterator[tuple[Result, int | None]]:
-    """The result of a picture, or of each frame of a video with its index; what is detected in a video is numbered."""
+def _read(reader: Reader, file: Path, *, sure: float) -> Iterator[tuple[Result, int | None]]:
+    """The result of a picture, or of each frame of a video with its index.
+
+    What is detected in a video with a probability of `sure`, which is what is shown, is numbered.
+    """
     from engine.images import read_picture
     from engine.sources import VIDEOS, open_source
     from engine.vision.track import Follower
@@ -296,7 +299,7 @@ def _read(reader: Reader, file: Path) -> Iterator[tuple[Result, int | None]]:
         yield reader.predict(_drawing(read_picture(file), file.name)), None
         return
     source = open_source(str(file))
-    follower = Follower(sure=reader.card.min_score)
+    follower = Follower(sure=sure)
     try:
         while (frame := source.read()) is not None:
             yield follower.follow(reader.predict(frame)), frame.index

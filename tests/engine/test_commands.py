@@ -455,6 +455,10 @@ def test_predict_numbers_what_moves_in_a_video_and_exports_it(
     assert (rows[-1][0], rows[-1][3], rows[-1][-1]) == (str(picture), "green", "")
     _, lines, _ = run(capsys, "predict", "--model", "spots", path)
     assert lines[1].startswith(f"{path}, frame 1: red #1 ")
+    # What is less sure than the detector usually shows has a number as well, where it is asked for.
+    _, lines, _ = run(capsys, "predict", "--model", "spots", "--json", "--min-score", "0.2", path)
+    boxes = [box for line in lines for box in json.loads(line)["detections"]]
+    assert any(box["score"] < 0.5 and box["track"] is not None for box in boxes)
 
 
 def test_export_is_for_detectors_and_for_two_kinds_of_file(
