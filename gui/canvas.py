@@ -180,6 +180,11 @@ class Canvas(QWidget):
         return self._index
 
     @property
+    def drawing(self) -> bool:
+        """The pen is down."""
+        return self._stroke is not None
+
+    @property
     def can_undo(self) -> bool:
         return bool(self._items)
 

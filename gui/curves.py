@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import math
 from bisect import bisect_left
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
 from pathlib import Path
 from typing import Any, Literal, TypeAlias
@@ -177,7 +177,8 @@ class CurvesView(QWidget):
     comparison_wanted = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None) -> None:
+    def __init__(self, parent: QWidget | None = None, *, plots: Sequence[Plot] = ()) -> None:
+        """`plots`: from `make_plots`, where somebody has made them already."""
         super().__init__(parent)
         self.points = Points()
         self.other = Points()
@@ -188,15 +189,13 @@ class CurvesView(QWidget):
         self._x: XAxis = "epoch"
         self._following = True
         self._hovered: float | None = None
-        self._lowest: _Plot
+        self._lowest: Plot
         self._more = QTimer(self)
         self._more.setSingleShot(True)
         self._more.setInterval(0)
         self._more.timeout.connect(self.refresh)
 
-        self.loss = _Plot("Loss", self)
-        self.accuracy = _Plot("Accuracy", self, percent=True)
-        self.rate = _Plot("Learning rate", self, small=True)
+        self.loss, self.accuracy, self.rate = plots or make_plots(self)
         self.plots = (self.loss, self.accuracy, self.rate)
         for plot in self.plots:
             plot.moved.connect(self._hover)
@@ -549,7 +548,14 @@ class CurvesView(QWidget):
             self.failed.emit(error)
 
 
-class _Plot(QWidget):
+def make_plots(parent: QWidget) -> Iterator[Plot]:
+    """What a `CurvesView` shows, one after the other, since each takes ten milliseconds to make."""
+    yield Plot("Loss", parent)
+    yield Plot("Accuracy", parent, percent=True)
+    yield Plot("Learning rate", parent, small=True)
+
+
+class Plot(QWidget):
     """One plot with its legend above it, where it hides no data.
 
     Signals:
@@ -676,7 +682,7 @@ class _View(pg.GraphicsView):
     Laid out like pyqtgraph's own plot but without its menus: a hundred widgets each, of which none was ever seen.
     """
 
-    def __init__(self, plot: _Plot, left: _Axis, bottom: _Axis) -> None:
+    def __init__(self, plot: Plot, left: _Axis, bottom: _Axis) -> None:
         super().__init__(plot)
         self._plot = plot
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)

@@ -86,6 +86,7 @@ _QSS = """
 QToolTip {{ background: {raised}; color: {text}; border: 1px solid {line}; padding: 4px; }}
 QMainWindow::separator {{ background: {window}; width: 6px; height: 6px; }}
 QMainWindow::separator:hover {{ background: {hover}; }}
+QSplitter::handle {{ background: transparent; image: none; }}
 QWidget[sheet="true"] {{ background: {base}; }}
 QToolBar {{ background: {window}; border: 0; padding: 4px 8px; spacing: 4px; }}
 QToolButton {{ border: 1px solid transparent; border-radius: 6px; padding: 4px; color: {text}; }}

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -63,7 +63,7 @@ from engine import (
     runs,
 )
 from gui.bridge import Call
-from gui.curves import CurvesView
+from gui.curves import CurvesView, Plot, make_plots
 from gui.forms import Form
 from gui.settings import Settings
 from gui.theme import scaled_font, set_role, theme
@@ -133,8 +133,13 @@ class TrainPanel(QWidget):
     background = Signal(str, float)
     discarded = Signal(str)
 
-    def __init__(self, parent: QWidget | None = None, *, call: Call | None = None) -> None:
-        """`call`: how folders are deleted; without it that is done at once, in this thread."""
+    def __init__(self, parent: QWidget | None = None, *, call: Call | None = None, ahead: bool = False) -> None:
+        """A panel at work, or with `ahead` an empty one, for `build_on` and then `begin`.
+
+        Args:
+            call: how folders are deleted; without it that is done at once, in this thread.
+            ahead: it takes a tenth of a second to build; somebody has the time to do that in pieces.
+        """
         super().__init__(parent)
         self._call = call or _at_once
         self._leaving: set[str] = set()  # runs whose folders are being deleted
@@ -149,34 +154,26 @@ class TrainPanel(QWidget):
         self._ticks = 0
         self._said: tuple[str, float] = ("", -1.0)
         self._settings = Settings()
-
-        split = QSplitter(Qt.Orientation.Horizontal, self)
-        split.setHandleWidth(12)
-        split.setChildrenCollapsible(False)
-        split.setStyleSheet("QSplitter::handle { background: transparent; image: none; }")
-        for part in (self._build_recipe(), self._build_stage(), self._build_list()):
-            split.addWidget(part)
-        split.setStretchFactor(1, 1)
-        split.setSizes([300, 690, 228])
-        layout = QHBoxLayout(self)
-        layout.setContentsMargins(12, 8, 12, 12)
-        layout.addWidget(split)
-
-        self.form.set_values(self._remembered())
-        self.form.changed.connect(self._on_form)
-        self._on_form()
-        start = QShortcut(QKeySequence("Ctrl+Return"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
-        start.activated.connect(self.start)
-        theme.changed.connect(self._restyle)
-        self._restyle()
         self._timer = QTimer(self)
         self._timer.setInterval(WATCHING)
         self._timer.timeout.connect(self._tick)
+        self._pieces = self._build()
+        if not ahead:
+            self.begin()
+
+    # What others ask of it
+
+    def build_on(self) -> bool:
+        """Build the next piece, some ten milliseconds of work; False: nothing is left to build."""
+        return next(self._pieces, False)
+
+    def begin(self) -> None:
+        """Build what is still missing, and look after the runs from now on."""
+        while self.build_on():
+            pass
         self._timer.start()
         self._look_for_runs()
         self._show_state()
-
-    # What others ask of it
 
     def start(self) -> None:
         """Train what the form says; asks first if another run is training."""
@@ -241,10 +238,45 @@ class TrainPanel(QWidget):
 
     # Building
 
-    def _build_recipe(self) -> QWidget:
-        self.form = Form(parent=self)
+    def _build(self) -> Iterator[bool]:
+        """True after each piece."""
+        split = QSplitter(Qt.Orientation.Horizontal, self)
+        split.setHandleWidth(12)
+        split.setChildrenCollapsible(False)
+        layout = QHBoxLayout(self)
+        layout.setContentsMargins(12, 8, 12, 12)
+        layout.addWidget(split)
+        yield from self._build_recipe(split)
+        yield from self._build_stage(split)
+        self._build_list(split)
+        split.setStretchFactor(1, 1)
+        split.setSizes([300, 690, 228])
+        yield True
+        self.form.set_values(self._remembered())
+        self.form.changed.connect(self._on_form)
+        self._on_form()
+        start = QShortcut(QKeySequence("Ctrl+Return"), self, context=Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        start.activated.connect(self.start)
+        theme.changed.connect(self._restyle)
+        self._restyle()
+
+    def _build_recipe(self, split: QSplitter) -> Iterator[bool]:
+        column, layout, head = _column(split, "Settings")
+        self._scroll = QScrollArea(column)
+        self._scroll.setWidgetResizable(True)
+        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
+        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
+        inside = QWidget()
+        inside_layout = QVBoxLayout(inside)
+        inside_layout.setContentsMargins(0, 0, 4, 0)
+        self._scroll.setWidget(inside)
+        self._scroll.viewport().setAutoFillBackground(False)
+        inside.setAutoFillBackground(False)
+        layout.addWidget(self._scroll, 1)
+        self.form = Form(parent=inside)
         self.form.failed.connect(self.notice)
-        column, layout, head = _column(self, "Settings")
+        inside_layout.addWidget(self.form)
+        yield True
         self._icons: dict[QToolButton, str] = {}
         for icon, tip, slot in (
             ("open", "Open a recipe (TOML)", self.form.open_recipe),
@@ -257,18 +289,6 @@ class TrainPanel(QWidget):
             button.clicked.connect(slot)
             self._icons[button] = icon
             head.addWidget(button)
-        self._scroll = QScrollArea(column)
-        self._scroll.setWidgetResizable(True)
-        self._scroll.setFrameShape(QFrame.Shape.NoFrame)
-        self._scroll.setHorizontalScrollBarPolicy(Qt.ScrollBarPolicy.ScrollBarAlwaysOff)
-        inside = QWidget()
-        inside_layout = QVBoxLayout(inside)
-        inside_layout.setContentsMargins(0, 0, 4, 0)
-        inside_layout.addWidget(self.form)
-        self._scroll.setWidget(inside)
-        self._scroll.viewport().setAutoFillBackground(False)
-        inside.setAutoFillBackground(False)
-        layout.addWidget(self._scroll, 1)
         self.start_button = QPushButton("Start training", column)
         set_role(self.start_button, primary=True)
         self.start_button.setMinimumHeight(36)
@@ -276,10 +296,10 @@ class TrainPanel(QWidget):
         self.start_button.clicked.connect(self.start)
         layout.addWidget(self.start_button)
         column.setMinimumWidth(264)
-        return column
+        yield True
 
-    def _build_stage(self) -> QWidget:
-        stage = QWidget(self)
+    def _build_stage(self, split: QSplitter) -> Iterator[bool]:
+        stage = QWidget(split)
         layout = QVBoxLayout(stage)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(8)
@@ -334,25 +354,30 @@ class TrainPanel(QWidget):
         self.last_words.setMaximumHeight(100)
         self.last_words.setAccessibleName("What the training process printed last")
         layout.addWidget(self.last_words)
+        yield True
 
-        self.curves = CurvesView(stage)
-        self.curves.comparison_wanted.connect(self._on_comparison)
-        self.curves.failed.connect(self.notice)
-        card = QFrame(stage)
+        self._pages = QStackedWidget(stage)
+        layout.addWidget(self._pages, 1)
+        self.empty = _Empty(self._pages)
+        self._pages.addWidget(self.empty)
+        card = QFrame(self._pages)
         set_role(card, card=True)
+        self._pages.addWidget(card)
         card_layout = QVBoxLayout(card)
         card_layout.setContentsMargins(8, 8, 8, 4)
-        card_layout.addWidget(self.curves)
-        self.empty = _Empty(stage)
-        self._pages = QStackedWidget(stage)
-        self._pages.addWidget(self.empty)
-        self._pages.addWidget(card)
-        layout.addWidget(self._pages, 1)
         stage.setMinimumWidth(420)
-        return stage
+        plots: list[Plot] = []
+        for plot in make_plots(card):
+            plots.append(plot)
+            yield True
+        self.curves = CurvesView(card, plots=plots)
+        self.curves.comparison_wanted.connect(self._on_comparison)
+        self.curves.failed.connect(self.notice)
+        card_layout.addWidget(self.curves)
+        yield True
 
-    def _build_list(self) -> QWidget:
-        column, layout, _ = _column(self, "Runs")
+    def _build_list(self, split: QSplitter) -> None:
+        column, layout, _ = _column(split, "Runs")
         self.list = QListWidget(column)
         self.list.setItemDelegate(_RunDelegate(self.list))
         self.list.setAccessibleName("Training runs")
@@ -392,7 +417,6 @@ class TrainPanel(QWidget):
         row.addWidget(self.delete_button, 1)
         layout.addLayout(row)
         column.setMinimumWidth(200)
-        return column
 
     # Runs
 

@@ -361,3 +361,20 @@ def test_after_resume_the_attempt_before_is_not_told_of_again(
         for event in events[:3]:
             file.write(to_json(event) + "\n")
     qtbot.waitUntil(lambda: panel.headline.text().startswith("Epoch"), timeout=LONG)
+
+
+def test_built_in_pieces_it_rests_until_it_begins(qtbot: QtBot) -> None:
+    panel = TrainPanel(ahead=True)
+    qtbot.addWidget(panel)
+    pieces = 0
+    while panel.build_on():
+        pieces += 1
+        assert panel._search is None and not panel._timer.isActive()
+    assert pieces >= 6 and not panel.build_on()
+    panel.begin()
+    assert panel._search is not None and panel._timer.isActive()
+    assert panel.form.valid and len(panel.curves.plots) == 3
+    panel.show()
+    qtbot.waitUntil(lambda: panel._search is not None and not panel._search.alive, timeout=LONG)
+    assert panel.start_button.isEnabled() and panel.empty.isVisible()
+    panel.close()

@@ -370,3 +370,20 @@ def test_threads_carry_the_name_of_the_program_once(window: MainWindow, qtbot) -
     qtbot.waitUntil(lambda: window.live.playing, timeout=20_000)
     names = {thread.name for thread in threading.enumerate()}
     assert {"convscope-inference", "convscope-capture"} <= names
+
+
+def test_train_is_built_while_nobody_needs_the_window(qtbot, home: Path) -> None:
+    window = open_window(qtbot)
+    paper = window.canvas.paper.center()
+    qtbot.mousePress(window.canvas, Qt.MouseButton.LeftButton, pos=paper)
+    qtbot.waitUntil(lambda: window._ahead.isActive(), timeout=60_000)
+    qtbot.waitSignal(window._ahead.timeout, timeout=60_000).wait()
+    qtbot.waitSignal(window._ahead.timeout, timeout=60_000).wait()
+    assert window.canvas.drawing and not hasattr(window._train_ahead, "form"), "not while the pen is down"
+    qtbot.mouseRelease(window.canvas, Qt.MouseButton.LeftButton, pos=paper)
+    qtbot.waitUntil(lambda: not window._ahead.isActive(), timeout=60_000)
+    assert window.train is None and window.mode == "draw"
+    window.set_mode("train")
+    assert window.train is window._train_ahead and window._stack.currentWidget() is window.train
+    assert window._stack.count() == len({window._stack.widget(i) for i in range(window._stack.count())})
+    window.close()
