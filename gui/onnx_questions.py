@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from PySide6.QtCore import Qt
+from PySide6.QtGui import QIcon
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -71,6 +72,7 @@ class OnnxQuestions(QDialog):
         self.import_button = buttons.addButton("Import", QDialogButtonBox.ButtonRole.AcceptRole)
         set_role(self.import_button, primary="true")
         self.import_button.setDefault(True)
+        buttons.button(QDialogButtonBox.StandardButton.Cancel).setIcon(QIcon())  # no other button has one
         buttons.accepted.connect(self.accept)
         buttons.rejected.connect(self.reject)
         layout = QVBoxLayout(self)
@@ -117,7 +119,7 @@ class OnnxQuestions(QDialog):
             names = QPlainTextEdit()
             names.setPlaceholderText("person\nbicycle\n…\n(none: class 1, class 2, …)")
             names.setTabChangesFocus(True)
-            names.setMinimumHeight(96)
+            names.setFixedHeight(112)
             names.textChanged.connect(self._check)
             return names
         number = QSpinBox()

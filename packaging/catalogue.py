@@ -124,7 +124,7 @@ def classifier(name: str) -> dict[str, Any]:
         },
         "published": {
             "ImageNet accuracy": share(figures["acc@1"]),
-            "ImageNet accuracy, best of five": share(figures["acc@5"]),
+            "ImageNet accuracy, top five": share(figures["acc@5"]),
         },
         "notes": prose,
     }

@@ -176,6 +176,7 @@ class ModelsPanel(QWidget):
         self._sizes: dict[str, int] = {}
         self._jobs: dict[str, Job] = {}  # by the name of the network; "" for an ONNX file that is being read
         self._wanted = ""  # the network that is to be chosen as soon as it is there
+        self._by_hand = False  # a person has chosen what is shown
         self._timer = QTimer(self)
         self._timer.setInterval(100)
         self._timer.timeout.connect(self._show_jobs)
@@ -197,7 +198,7 @@ class ModelsPanel(QWidget):
         self.list.setFrameShape(QFrame.Shape.NoFrame)
         self.list.setStyleSheet("QListView { border: 0; background: transparent; }")
         self.list.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
-        self.list.currentItemChanged.connect(lambda *_: self._show())
+        self.list.currentItemChanged.connect(lambda *_: self._chosen_by_hand())
         self.list.itemActivated.connect(self._activate)
         heading = QLabel("Networks")
         heading.setFont(scaled_font(heading, 1.4, bold=True))
@@ -261,14 +262,16 @@ class ModelsPanel(QWidget):
         self.cancel_button.clicked.connect(self._cancel)
         buttons = QHBoxLayout()
         buttons.setSpacing(8)
-        for button in (
+        self._buttons = (
             self.use_button,
             self.download_button,
             self.import_button,
             self.measure_button,
             self.delete_button,
             self.cancel_button,
-        ):
+        )
+        for button in self._buttons:
+            button.setAutoDefault(True)  # Enter presses it
             buttons.addWidget(button)
         buttons.addStretch(1)
         self.bar = QProgressBar()
@@ -337,7 +340,7 @@ class ModelsPanel(QWidget):
 
     def choose(self, name: str) -> None:
         """Show the details of a network, now or as soon as it is there."""
-        self._wanted = name
+        self._wanted, self._by_hand = name, True
         self._fill()
 
     def set_cards(self, cards: list[ModelCard], running: str) -> None:
@@ -383,7 +386,7 @@ class ModelsPanel(QWidget):
             card.name,
             job,
             lambda: download_model(card, progress=job.progress, cancelled=lambda: job.cancelled),
-            lambda kept: self._arrived(kept.name, f"{kept.title} is here"),
+            lambda kept: self._arrived(f"{kept.title} is here"),
         )
 
     def import_weights(self, card: ModelCard, path: Path) -> None:
@@ -395,7 +398,7 @@ class ModelsPanel(QWidget):
             card.name,
             job,
             lambda: import_weights(path, card, cancelled=lambda: job.cancelled),
-            lambda kept: self._arrived(kept.name, f"{kept.title} is here"),
+            lambda kept: self._arrived(f"{kept.title} is here"),
         )
 
     def import_onnx(self, path: Path) -> None:
@@ -429,6 +432,10 @@ class ModelsPanel(QWidget):
     def _emit(self, signal: SignalInstance) -> None:
         if self.chosen is not None:
             signal.emit(self.chosen.name)
+
+    def _chosen_by_hand(self) -> None:
+        self._by_hand = True
+        self._show()
 
     def _activate(self, item: QListWidgetItem) -> None:
         card: ModelCard | None = item.data(CARD)
@@ -479,13 +486,16 @@ class ModelsPanel(QWidget):
             "",
             job,
             lambda: import_onnx(path, found, answers, title=title, cancelled=lambda: job.cancelled),
-            lambda kept: self._arrived(kept.name, f"{kept.title} was imported"),
+            lambda kept: self._imported(kept),
         )
 
-    def _arrived(self, name: str, words: str) -> None:
-        self._wanted = name
+    def _arrived(self, words: str) -> None:
         self.said.emit(words)
         self.changed.emit()
+
+    def _imported(self, card: ModelCard) -> None:
+        self._wanted, self._by_hand = card.name, True
+        self._arrived(f"{card.title} was imported")
 
     def _cancel(self) -> None:
         job = self._job()
@@ -536,7 +546,7 @@ class ModelsPanel(QWidget):
         """List what is to be listed; what was chosen stays chosen."""
         task = FILTERS[max(0, self._filters.checkedId())][0]
         before = self.chosen
-        wanted = self._wanted or (before.name if before is not None else self._running)
+        wanted = self._wanted or (before.name if before is not None and self._by_hand else self._running)
         here = {card.name for card in self._cards}
         groups = (
             ("On this computer", self._cards),
@@ -600,6 +610,7 @@ class ModelsPanel(QWidget):
         while self._facts.rowCount():
             self._facts.removeRow(0)
         card = self.chosen
+        with_focus = self.focusWidget()
         busy = card is not None and card.name in self._jobs
         here = card is not None and card.weights is not None
         missing = card is not None and not here and card.download is not None
@@ -622,6 +633,9 @@ class ModelsPanel(QWidget):
         self.import_button.setVisible(missing and not busy)
         self.onnx_button.setEnabled("" not in self._jobs)
         self._show_jobs()
+        if with_focus in self._buttons and not with_focus.isVisibleTo(self):
+            seen = [button for button in self._buttons if button.isVisibleTo(self) and button.isEnabled()]
+            (seen[0] if seen else self.list).setFocus()
         if card is None:
             self._title.setText("No network yet")
             self._notes.setText("Train one: it takes a minute and needs no download.")
@@ -640,6 +654,7 @@ class ModelsPanel(QWidget):
         for name, value in facts(card, size=self._sizes.get(card.name, 0), speed=self._speeds.get(card.name)):
             title, text = QLabel(name), QLabel(value)
             set_role(title, role="dim")
+            title.setAlignment(Qt.AlignmentFlag.AlignTop)
             text.setWordWrap(True)
             text.setTextInteractionFlags(Qt.TextInteractionFlag.TextSelectableByMouse)
             self._facts.addRow(title, text)
@@ -749,7 +764,7 @@ def _show_figures(grid: QGridLayout, figures: dict[str, float]) -> None:
     for number, (name, share) in enumerate(figures.items()):
         row, column = (number, 0) if number < half else (number - half, 2)
         text, figure = QLabel(name), QLabel(figure_text(name, share))
-        text.setWordWrap(True)
+        text.setWordWrap(two)
         set_role(text, role="dim")
         grid.addWidget(text, row, column, Qt.AlignmentFlag.AlignTop)
         grid.addWidget(figure, row, column + 1, Qt.AlignmentFlag.AlignTop)
@@ -776,8 +791,7 @@ def _megabytes(size: int) -> str:
 def _line(card: ModelCard) -> str:
     figures = list((card.metrics or card.published).items())[:1]
     parts = [f"{value * 100:.1f} % {name}" for name, value in figures if 0 <= value <= 1]
-    kind = "finds" if card.task == "detection" else "tells apart"
-    parts.append(f"{kind} {len([name for name in card.classes if name != card.reject])}")
+    parts.append(f"{len([name for name in card.classes if name != card.reject])} classes")
     if card.weights is None and card.download is not None:
         parts.append(_megabytes(card.download.size))
     else:

@@ -18,6 +18,7 @@ class FileServer(ThreadingHTTPServer):
         break_after: each of the next answers ends after so many bytes, as if the line were cut.
         status: answers with this instead, unless 0.
         location: sends on to there, unless "".
+        hold: the answers stop after half of the file until this is set.
         asked: (path, Range, If-Range) of every request.
     """
 
@@ -31,6 +32,7 @@ class FileServer(ThreadingHTTPServer):
         self.break_after: list[int] = []
         self.status = 0
         self.location = ""
+        self.hold: threading.Event | None = None
         self.asked: list[tuple[str, str | None, str | None]] = []
 
     @property
@@ -76,7 +78,12 @@ class _Handler(BaseHTTPRequestHandler):
         rest = data[start:]
         if self.server.break_after:
             rest = rest[: self.server.break_after.pop(0)]
-        self.wfile.write(rest)
+        half = len(rest) // 2 if self.server.hold is not None else len(rest)
+        self.wfile.write(rest[:half])
+        if self.server.hold is not None:
+            self.wfile.flush()
+            self.server.hold.wait(60)
+            self.wfile.write(rest[half:])
 
     def log_message(self, format: str, *args: object) -> None:
         """Nothing on stderr."""
@@ -90,6 +97,8 @@ def serving() -> Iterator[FileServer]:
     try:
         yield server
     finally:
+        if server.hold is not None:
+            server.hold.set()
         server.shutdown()
         thread.join()
         server.server_close()
