@@ -222,28 +222,66 @@ def load_synthetic_digits(
 # ------------------------------------------------------------------------------------------------------- IDX files
 
 
-def load_mnist(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress = _silent,
-    cancelled: Callable[[], bool] = _never,
-) -> DataSet:
-    """MNIST: 55,000 digits to learn from, 5,000 for validation, 10,000 for the test."""
-    return _idx_set("mnist", "MNIST", DIGITS, _MNIST_MEAN, _MNIST_STD, folder, seed, progress, cancelled)
+@dataclass(frozen=True)
+class IdxFiles:
+    """A set in IDX files, as a `Load`: 5,000 of its training pictures are for validation; it has a test part.
+
+    Attributes:
+        name: its key in `DATASETS`.
+        kind: what torchvision, from whose mirrors it is downloaded, calls it.
+        classes, mean, std: as a `DataSet` has them.
+    """
+
+    name: str
+    kind: str
+    classes: tuple[str, ...]
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    def __call__(
+        self,
+        folder: Path | None = None,
+        *,
+        seed: int = 0,
+        image_size: int = 0,
+        progress: Progress = _silent,
+        cancelled: Callable[[], bool] = _never,
+    ) -> DataSet:
+        if folder is None:
+            folder = _download(self.kind, progress, cancelled)
+        elif not folder.is_dir():
+            raise EngineError(
+                f"There is no folder {folder}.", "Choose the folder with the IDX files, or leave it empty."
+            )
+        _tell("Reading the pictures", 0.2, progress, cancelled)
+        both = read_idx_pair(folder, "train")
+        test = read_idx_pair(folder, "t10k")
+        if both is None:
+            found = " (only the test part)" if test is not None else ""
+            raise EngineError(
+                f"The training files of {self.kind} are not in {folder}{found}.",
+                "It needs train-images-idx3-ubyte and train-labels-idx1-ubyte, gzipped or not.",
+            )
+        for split in (both, test):
+            if split is not None and int(split.labels.max()) >= len(self.classes):
+                raise EngineError(
+                    f"These IDX files have more than {len(self.classes)} classes.", f"Choose those of {self.kind}."
+                )
+        train, validation = cut(both, min(_CUT, len(both) // 10 + 1), seed)
+        progress("Reading the pictures", 1.0)
+        return DataSet(
+            name=self.name,
+            classes=self.classes,
+            train=train,
+            validation=validation,
+            mean=self.mean,
+            std=self.std,
+            test=test,
+        )
 
 
-def load_fashion_mnist(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress = _silent,
-    cancelled: Callable[[], bool] = _never,
-) -> DataSet:
-    """Fashion-MNIST: 55,000 pictures of clothes to learn from, 5,000 for validation, 10,000 for the test."""
-    return _idx_set("fashion-mnist", "FashionMNIST", FASHION, (0.2860,), (0.3530,), folder, seed, progress, cancelled)
+load_mnist = IdxFiles("mnist", "MNIST", DIGITS, _MNIST_MEAN, _MNIST_STD)
+load_fashion_mnist = IdxFiles("fashion-mnist", "FashionMNIST", FASHION, (0.2860,), (0.3530,))
 
 
 def read_idx_pair(folder: Path, part: str) -> Split | None:
@@ -292,38 +330,6 @@ def _find_idx(folder: Path, name: str) -> Path | None:
     places = [folder, folder / "raw", *sorted(folder.glob("*/raw"))]
     names = [name, name + ".gz", name.replace("-idx", ".idx"), name.replace("-idx", ".idx") + ".gz"]
     return next((place / file for place in places for file in names if (place / file).is_file()), None)
-
-
-def _idx_set(
-    name: str,
-    kind: str,
-    classes: tuple[str, ...],
-    mean: tuple[float, ...],
-    std: tuple[float, ...],
-    folder: Path | None,
-    seed: int,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> DataSet:
-    if folder is None:
-        folder = _download(kind, progress, cancelled)
-    elif not folder.is_dir():
-        raise EngineError(f"There is no folder {folder}.", "Choose the folder with the IDX files, or leave it empty.")
-    _tell("Reading the pictures", 0.2, progress, cancelled)
-    both = read_idx_pair(folder, "train")
-    test = read_idx_pair(folder, "t10k")
-    if both is None:
-        found = " (only the test part)" if test is not None else ""
-        raise EngineError(
-            f"The training files of {kind} are not in {folder}{found}.",
-            "It needs train-images-idx3-ubyte and train-labels-idx1-ubyte, gzipped or not.",
-        )
-    for split in (both, test):
-        if split is not None and int(split.labels.max()) >= len(classes):
-            raise EngineError(f"These IDX files have more than {len(classes)} classes.", f"Choose those of {kind}.")
-    train, validation = cut(both, min(_CUT, len(both) // 10 + 1), seed)
-    progress("Reading the pictures", 1.0)
-    return DataSet(name=name, classes=classes, train=train, validation=validation, mean=mean, std=std, test=test)
 
 
 def cut(split: Split, count: int, seed: int) -> tuple[Split, Split]:
