@@ -18,7 +18,7 @@ import numpy as np
 import pyqtgraph as pg
 from numpy.typing import NDArray
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSignalBlocker, Qt, QTimer, Signal
-from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPixmap
+from PySide6.QtGui import QColor, QMouseEvent, QPainter, QPen, QPixmap, QResizeEvent
 from PySide6.QtWidgets import (
     QFileDialog,
     QGraphicsGridLayout,
@@ -194,6 +194,10 @@ class CurvesView(QWidget):
         self._more.setSingleShot(True)
         self._more.setInterval(0)
         self._more.timeout.connect(self.refresh)
+        self._resized = QTimer(self)
+        self._resized.setSingleShot(True)
+        self._resized.setInterval(0)
+        self._resized.timeout.connect(lambda: self._redraw(-1, -1))
 
         self.loss, self.accuracy, self.rate = plots or make_plots(self)
         self.plots = (self.loss, self.accuracy, self.rate)
@@ -315,6 +319,10 @@ class CurvesView(QWidget):
         picture.fill(theme.colour("base"))
         self._canvas.render(picture)
         self._write(path, lambda place: _save(picture, place))
+
+    def resizeEvent(self, event: QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._resized.start()  # how far points are thinned depends on how many pixels there are for them
 
     # Inside
 

@@ -16,7 +16,6 @@ from PySide6.QtWidgets import (
     QLabel,
     QPushButton,
     QScrollArea,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolButton,
@@ -25,7 +24,7 @@ from PySide6.QtWidgets import (
 )
 
 from engine import data_folder
-from gui.theme import scaled_font, set_role, theme
+from gui.theme import begin_row, scaled_font, set_role, theme
 
 if TYPE_CHECKING:
     from engine import ModelCard
@@ -84,13 +83,7 @@ class ChoiceDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(option.rect).adjusted(2, 2, -2, -2)
-        if option.state & QStyle.StateFlag.State_Selected:
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft"))
-            painter.drawRoundedRect(area, 4, 4)
-        text = area.adjusted(8, 4, -8, -4)
+        text = begin_row(painter, option).adjusted(8, 4, -8, -4)
         for row, (role, colour) in enumerate(
             ((Qt.ItemDataRole.DisplayRole, "text"), (Qt.ItemDataRole.ToolTipRole, "dim"))
         ):

@@ -24,7 +24,6 @@ from PySide6.QtWidgets import (
     QListView,
     QPushButton,
     QSlider,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolButton,
@@ -34,7 +33,7 @@ from PySide6.QtWidgets import (
 
 from gui.overlay import ink_on
 from gui.sight import Sight
-from gui.theme import set_role, theme
+from gui.theme import begin_row, set_role, theme
 
 SEARCHED = 12  # a list of more classes than this can be searched
 _COUNT = Qt.ItemDataRole.UserRole
@@ -113,12 +112,7 @@ class ClassDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        area = QRectF(option.rect).adjusted(1, 1, -1, -1)
-        if option.state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if option.state & QStyle.StateFlag.State_Selected else "hover"))
-            painter.drawRoundedRect(area, 4, 4)
+        area = begin_row(painter, option)
         on = Qt.CheckState(index.data(Qt.ItemDataRole.CheckStateRole)) == Qt.CheckState.Checked
         colour = QColor(str(index.data(_COLOUR)))
         tick = QRectF(area.left() + 6, area.center().y() - 7, 14, 14)

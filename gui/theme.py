@@ -14,7 +14,7 @@ from typing import Literal, TypeAlias
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
 from PySide6.QtSvg import QSvgRenderer
-from PySide6.QtWidgets import QApplication, QWidget
+from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionViewItem, QWidget
 
 Choice: TypeAlias = Literal["system", "light", "dark"]
 
@@ -298,6 +298,18 @@ def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
     if bold:
         font.setWeight(QFont.Weight.DemiBold)
     return font
+
+
+def begin_row(painter: QPainter, option: QStyleOptionViewItem) -> QRectF:
+    """Paint the ground of a row in a list, tinted where it is chosen or under the pointer; returns the row's area."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    area = QRectF(option.rect).adjusted(2, 2, -2, -2)
+    chosen = option.state & QStyle.StateFlag.State_Selected
+    if chosen or option.state & QStyle.StateFlag.State_MouseOver:
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour("soft" if chosen else "hover"))
+        painter.drawRoundedRect(area, 4, 4)
+    return area
 
 
 def _arrows(*, dark: bool) -> dict[str, str]:

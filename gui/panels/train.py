@@ -41,7 +41,6 @@ from PySide6.QtWidgets import (
     QSizePolicy,
     QSplitter,
     QStackedWidget,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolButton,
@@ -66,7 +65,7 @@ from gui.bridge import Call
 from gui.curves import CurvesView, Plot, make_plots
 from gui.forms import Form
 from gui.settings import Settings
-from gui.theme import scaled_font, set_role, theme
+from gui.theme import begin_row, scaled_font, set_role, theme
 from gui.verdict import (
     GONE_WRONG,
     current_epoch,
@@ -994,14 +993,7 @@ class _RunDelegate(QStyledItemDelegate):
         self, painter: QPainter, option: QStyleOptionViewItem, index: QModelIndex | QPersistentModelIndex
     ) -> None:
         painter.save()
-        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-        rect: QRect = option.rect.adjusted(3, 2, -3, -2)
-        state: QStyle.StateFlag = option.state
-        if state & (QStyle.StateFlag.State_Selected | QStyle.StateFlag.State_MouseOver):
-            painter.setPen(Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if state & QStyle.StateFlag.State_Selected else "hover"))
-            painter.drawRoundedRect(rect, 5, 5)
-        inner = rect.adjusted(8, 5, -8, -5)
+        inner = begin_row(painter, option).toRect().adjusted(8, 5, -8, -5)
         metrics = painter.fontMetrics()
         line = metrics.height()
         top = QRect(inner.left(), inner.top(), inner.width(), line)

@@ -158,6 +158,19 @@ def test_a_hundred_thousand_points_come_in_pieces(view: CurvesView, qtbot: QtBot
     assert len(view.points) == 100_001
 
 
+def test_points_are_thinned_to_the_size_that_the_plot_has_now(qtbot: QtBot) -> None:
+    view = CurvesView()
+    qtbot.addWidget(view)
+    view.resize(220, 300)
+    view.show_run(a_run(4000))
+    view.show()
+    qtbot.waitUntil(lambda: view.points.complete)
+    qtbot.waitUntil(lambda: not view._resized.isActive())
+    narrow = len(view.loss.raw.curve.getData()[0])
+    view.resize(1500, 300)
+    qtbot.waitUntil(lambda: len(view.loss.raw.curve.getData()[0]) > 1.5 * narrow)
+
+
 def test_axes_follow_until_a_person_zooms(view: CurvesView, qtbot: QtBot) -> None:
     history = a_run(25)
     view.show_run(history)
