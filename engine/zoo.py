@@ -543,7 +543,7 @@ def without_network(card: ModelCard) -> str:
     record = _record(card)
     return (
         f"Without a network: load {record.file_name} ({downloads.megabytes(record.size)}) from {record.url} on another "
-        "computer, bring it here, and choose “Import a file…”."
+        f"computer, bring it here, and choose “Import a file…” (or: python main.py get {card.name} --file FILE)."
     )
 
 

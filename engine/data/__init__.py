@@ -7,10 +7,8 @@ training and a validation part, sometimes a test part. A new data set is one ent
 from __future__ import annotations
 
 import gzip
-import hashlib
 import math
 import struct
-import urllib.request
 import zlib
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -22,7 +20,8 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from engine.errors import Cancelled, EngineError
+from engine.downloads import fetch
+from engine.errors import Cancelled, EngineError, WriteError
 from engine.images import PICTURES, read_picture, resize_centre_crop
 from engine.sources import find_files
 
@@ -347,57 +346,31 @@ def _download(kind: str, progress: Progress, cancelled: Callable[[], bool]) -> P
 
     known = {"MNIST": torchvision.datasets.MNIST, "FashionMNIST": torchvision.datasets.FashionMNIST}[kind]
     folder = cache_folder() / "datasets" / kind / "raw"
-    folder.mkdir(parents=True, exist_ok=True)
     for number, (file, checksum) in enumerate(known.resources):
-        target = folder / file
-        if target.is_file() and _md5(target) == checksum:
-            continue
-        trouble = ""
+
+        def told(done: int, total: int, number: int = number) -> None:
+            here = min(1.0, done / total) if total else 0.0
+            progress(f"Downloading {kind}", (number + here) / len(known.resources))
+
+        trouble: EngineError | None = None
         for mirror in known.mirrors:
             try:
-                share = (number / len(known.resources), 1 / len(known.resources))
-                _fetch(mirror + file, target, kind, share, progress, cancelled)
-            except OSError as error:
-                trouble = str(error)
-                continue
-            if _md5(target) == checksum:
+                fetch(
+                    mirror + file,
+                    folder / file,
+                    checksum=f"md5:{checksum}",
+                    otherwise="Choose a folder that has the IDX files, or take the synthetic digits.",
+                    progress=told,
+                    cancelled=cancelled,
+                )
                 break
-            trouble = f"{file} arrived damaged"
-            target.unlink()
+            except (Cancelled, WriteError):
+                raise
+            except EngineError as error:
+                trouble = error
         else:
-            raise EngineError(
-                f"{kind} could not be downloaded ({trouble}).",
-                "Check the connection, choose a folder that has the IDX files, or take the synthetic digits.",
-            )
+            raise trouble or EngineError(f"{kind} could not be downloaded.", "")
     return folder
-
-
-def _fetch(
-    address: str,
-    target: Path,
-    kind: str,
-    share: tuple[float, float],
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> None:
-    part = target.with_suffix(target.suffix + ".part")
-    request = urllib.request.Request(address, headers={"User-Agent": "ConvScope"})
-    try:
-        with urllib.request.urlopen(request, timeout=20) as answer, part.open("wb") as file:
-            total = int(answer.headers.get("Content-Length") or 0)
-            done = 0
-            while block := answer.read(1 << 16):
-                file.write(block)
-                done += len(block)
-                here = min(1.0, done / total) if total else 0.0
-                _tell(f"Downloading {kind}", share[0] + share[1] * here, progress, cancelled)
-        part.replace(target)
-    finally:
-        part.unlink(missing_ok=True)
-
-
-def _md5(path: Path) -> str:
-    return hashlib.md5(path.read_bytes(), usedforsecurity=False).hexdigest()
 
 
 # --------------------------------------------------------------------------------------------------------- folders

@@ -20,8 +20,10 @@ import torch
 
 from engine import downloads, networks, store, zoo
 from engine.errors import Cancelled, EngineError
-from engine.types import Download, ModelCard
+from engine.types import Download, Frame, ModelCard
+from engine.vision import open_reader
 from tests.engine.server import FileServer, serving
+from tests.engine.test_torchvision_networks import enliven
 
 ROOT = Path(__file__).resolve().parents[2]
 TEN = {
@@ -158,6 +160,38 @@ def test_inception_sees_what_torchvision_would_show_it(tmp_path: Path) -> None:
     with torch.inference_mode():
         expected = own((picture - mean) / std)
         assert torch.allclose(net.eval()((picture - mine_mean) / mine_std), expected, atol=1e-4)
+
+
+def test_a_detector_from_an_official_file_finds_what_torchvision_finds(tmp_path: Path, catalogue: Any) -> None:
+    import torchvision
+
+    card = next(card for card in zoo.catalogue() if card.name == "ssdlite320_mobilenet_v3_large")
+    own: Any = torchvision.models.detection.ssdlite320_mobilenet_v3_large(weights=None, weights_backbone=None).eval()
+    net = networks.build(card.architecture, classes=80, channels=3, image_size=320, **card.arguments)
+    enliven(net, 320)
+    with torch.no_grad():
+        for module in net.modules():
+            if isinstance(module, torch.nn.Conv2d) and module.out_channels % 91 == 0:
+                module.weight *= 8  # sure enough of something
+    own.load_state_dict(net.state_dict())
+    path = tmp_path / "lively.pth"
+    torch.save(own.state_dict(), path)
+    card = for_file(card, path)
+    catalogue(card)
+    kept = zoo.import_weights(path, card)
+    image = np.random.default_rng(0).integers(0, 256, (320, 320, 3), np.uint8)
+    found = open_reader(kept).predict(Frame(image, "noise", 0, 0.0)).detections
+    own.nms_thresh = 0.6  # as ours
+    with torch.inference_mode():
+        (expected,) = own([torch.from_numpy(image).permute(2, 0, 1) / 255])
+    names = torchvision.models.get_model_weights(card.name).DEFAULT.meta["categories"]
+    rows = [row for row, label in enumerate(expected["labels"]) if names[label] in kept.classes][:20]
+    assert found is not None and len(found) >= 20 and len(rows) == 20
+    for row in rows:
+        label = kept.classes.index(names[expected["labels"][row]])
+        same = (found.class_id == label) & (np.abs(found.confidence - float(expected["scores"][row])) < 2e-3)
+        distance = np.abs(found.xyxy[same] - expected["boxes"][row].numpy()).max(axis=1)
+        assert distance.size and distance.min() < 0.5, row
 
 
 def test_whole_download_from_a_server(mobile: tuple[ModelCard, Path], server: FileServer) -> None:

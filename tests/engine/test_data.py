@@ -5,13 +5,9 @@ from __future__ import annotations
 import csv
 import gzip
 import hashlib
-import io
 import struct
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -38,6 +34,7 @@ from engine.opencv import cv2
 from engine.sources import open_source
 from engine.training.config import TrainingConfig
 from engine.types import NOT_A_DIGIT, ModelCard, Preprocess
+from tests.engine.server import FileServer, serving
 
 
 def idx(array: npt.NDArray[np.uint8]) -> bytes:
@@ -260,54 +257,42 @@ def test_absent_idx_files_are_explained(tmp_path: Path) -> None:
         load_mnist(tmp_path / "absent")
 
 
-class Answer(io.BytesIO):
-    """What a web server sends back."""
-
-    def __init__(self, body: bytes) -> None:
-        super().__init__(body)
-        self.headers = {"Content-Length": str(len(body))}
-
-
 @pytest.fixture
-def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> dict[str, bytes]:
-    """A made-up mirror with a tiny MNIST; the files that it has can be changed by the test."""
+def mirror(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[FileServer]:
+    """A mirror on this machine with a tiny MNIST, named after one that is not there."""
     import torchvision.datasets
 
     write_idx(tmp_path / "web", packed=True)
-    files = {path.name: path.read_bytes() for path in (tmp_path / "web").iterdir()}
-    resources = [(name, hashlib.md5(body).hexdigest()) for name, body in sorted(files.items())]
-    monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
-    monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["https://down.example/", "https://up.example/"])
-
-    def urlopen(request: urllib.request.Request, **_: Any) -> Answer:
-        if "down." in request.full_url:
-            raise urllib.error.URLError("no such host")
-        return Answer(files[request.full_url.rsplit("/", 1)[1]])
-
-    monkeypatch.setattr(urllib.request, "urlopen", urlopen)
-    return files
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    monkeypatch.setattr("engine.downloads._PAUSE", 0.0)
+    with serving() as server:
+        server.files = {path.name: path.read_bytes() for path in (tmp_path / "web").iterdir()}
+        resources = [(name, hashlib.md5(body).hexdigest()) for name, body in sorted(server.files.items())]
+        monkeypatch.setattr(torchvision.datasets.MNIST, "resources", resources)
+        monkeypatch.setattr(torchvision.datasets.MNIST, "mirrors", ["http://127.0.0.1:1/", f"{server.address}/"])
+        yield server
 
 
-def test_mnist_is_downloaded_once_with_progress(mirror: dict[str, bytes]) -> None:
+def test_mnist_is_downloaded_once_with_progress(mirror: FileServer) -> None:
     told: list[tuple[str, float]] = []
     data = load_mnist(progress=lambda what, share: told.append((what, share)))
     assert len(data.train) + len(data.validation) == 60
     downloading = [share for what, share in told if what == "Downloading MNIST"]
-    assert len(downloading) == 4
-    assert downloading == sorted(downloading)
-    mirror.clear()  # nothing is fetched the second time
+    assert downloading == sorted(downloading) and downloading[-1] == 1.0
+    assert len(mirror.asked) == 4
     assert len(load_mnist().train) == len(data.train)
+    assert len(mirror.asked) == 4, "nothing is fetched the second time"
 
 
-def test_a_download_that_fails_or_is_cancelled_leaves_nothing_half(mirror: dict[str, bytes], own_home: Path) -> None:
+def test_a_download_that_fails_or_is_cancelled_leaves_nothing_half(mirror: FileServer, own_home: Path) -> None:
     with pytest.raises(Cancelled):
         load_mnist(cancelled=lambda: True)
-    mirror["train-images-idx3-ubyte.gz"] = b"something else"
-    with pytest.raises(EngineError, match="could not be downloaded") as caught:
+    mirror.files["train-images-idx3-ubyte.gz"] = b"something else"
+    with pytest.raises(EngineError, match="not the file that was expected") as caught:
         load_mnist()
     assert "synthetic" in caught.value.hint
-    left = [path for path in own_home.rglob("*") if path.is_file()]
-    assert not [path for path in left if path.suffix == ".part" or "train-images" in path.name]
+    left = [path.name for path in own_home.rglob("*") if path.is_file() and path.suffix != ".lock"]
+    assert not [name for name in left if name.endswith(".part") or "train-images" in name]
 
 
 def test_the_real_files_are_what_they_should_be(shared_data: Path) -> None:
