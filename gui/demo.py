@@ -241,6 +241,7 @@ class Demo:
         self.shoot("moving-digits", "the built-in moving digits", read=self.window.answer.reading.text)
 
     def video(self) -> None:
+        self.window.use_model("digits")  # whatever Live begins with
         self.window.live.open(str(self.make_video()))
         self.watch(lambda result: result.frame.index > 30 and len(result.text) > 1, "the video")
         self.freeze()

@@ -205,6 +205,7 @@ class LiveStage(QWidget):
         self._sight = sight
         self._active = False
         self._spec = ""
+        self._opened = 0.0  # when
         self._resume = False  # what played when the stage was left plays again when one comes back
         self._cameras: list[Camera] | None = None
         self._state: CaptureState | None = None
@@ -346,10 +347,15 @@ class LiveStage(QWidget):
     def playing(self) -> bool:
         return self._state is not None and self._state.phase == "playing"
 
+    def plays(self, frame: Frame) -> bool:
+        """Whether a frame comes from what is played now, and not from the source before."""
+        return self._active and self._bridge.source is not None and frame.time >= self._opened
+
     def open(self, spec: str) -> None:
         """Play a source, as `engine.open_source` names it."""
         self._end_recording()
         self._sight.forget()
+        self._opened = self._bridge.now()
         self._spec = spec
         self._state = None
         self._timings = None
@@ -509,7 +515,7 @@ class LiveStage(QWidget):
 
     def set_result(self, result: Result) -> None:
         """Show a frame that has been read; `Sight` has taken the result."""
-        if not self._active or self._bridge.source is None:
+        if not self.plays(result.frame):
             return
         self._last_result = time.perf_counter()
         self._timings = result.timings
@@ -565,7 +571,7 @@ class LiveStage(QWidget):
             self.showing.emit(self.shows_picture)
 
     def _take_preview(self, frame: Frame) -> None:
-        if self._active and time.perf_counter() - self._last_result > 0.4:
+        if self.plays(frame) and time.perf_counter() - self._last_result > 0.4:
             self._show(frame, None)
 
     def _take_state(self, state: CaptureState) -> None:

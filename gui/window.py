@@ -316,7 +316,7 @@ class MainWindow(QMainWindow):
     def use_model(self, name: str) -> None:
         """Run another network on the stage one is at; what is there is read with it at once.
 
-        On the paper a network that finds objects has nothing to find: choosing one leads to Live.
+        Paper is for networks that read drawings: choosing another one leads to Live.
         """
         if self._stage == "draw" and not self._fits_paper(name):
             self._stage = "live"
@@ -327,6 +327,8 @@ class MainWindow(QMainWindow):
             self.set_mode(self._stage)
         else:
             self._run(name)
+            if self.mode not in self._models:
+                self.statusBar().showMessage(f"It reads in {self._stage.title()} from now on", 8000)
 
     def _run(self, name: str) -> None:
         """Have a network read, without a person having chosen it for the stage."""
@@ -351,14 +353,14 @@ class MainWindow(QMainWindow):
 
     def _fits_paper(self, name: str) -> bool:
         card = self._card(name)
-        return card is None or card.task == "classification"
+        return card is None or card.preprocess.kind == "drawing"
 
     def _source_opened(self, spec: str) -> None:
         """The moving digits are read by a network for digits, whichever Live has; what comes then by its own again."""
         guest = ""
         if spec.startswith("digits"):
             card = self._card(self._model_of("live"))
-            if card is not None and card.preprocess.kind != "drawing":
+            if card is not None and not self._fits_paper(card.name):
                 drawn = self._card(self._models["draw"])
                 digits = drawn is not None and drawn.preprocess.kind == "drawing" and drawn.preprocess.digits
                 guest = self._models["draw"] if digits else DEFAULT_MODEL
@@ -367,8 +369,7 @@ class MainWindow(QMainWindow):
             self._run(self._model_of("live"))
 
     def _use_trained(self, name: str) -> None:
-        card = self._card(name)
-        self._stage = "draw" if card is None or card.preprocess.kind == "drawing" else "live"
+        self._stage = "draw" if self._fits_paper(name) else "live"
         self.use_model(name)
         self.set_mode(self._stage)
 
@@ -504,6 +505,8 @@ class MainWindow(QMainWindow):
         from_paper = result.frame.source == "canvas"
         if from_paper != (self.mode != "live") or result.model != self._model:
             return  # of the stage or of the network before
+        if not from_paper and not self.live.plays(result.frame):
+            return  # of the source before
         if result.detections is not None:
             self.sight.take(result)
         self.answer.set_result(result)

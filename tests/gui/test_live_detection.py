@@ -173,8 +173,12 @@ def test_keys_go_from_box_to_box_and_the_score_and_classes_hide_them(window: Mai
 def test_another_source_forgets_what_was_in_sight(window: MainWindow, qtbot, video: Path) -> None:
     play(window, qtbot, video)
     window.sight.choose(0)
+    late = dataclasses.replace(window.sight.result)
     window.live.open(str(video))
     assert window.sight.chosen is None and window.sight.past() == []
+    qtbot.waitUntil(lambda: window.bridge.source is not None)
+    window._take_result(late)
+    assert window.sight.result is not late, "of the source before"
 
 
 # --- going through a video
@@ -373,7 +377,7 @@ def test_only_what_is_shown_is_written_and_trouble_is_said(
     window.sight.show_classes(frozenset())
     live.export_to(tmp_path / "none.csv")
     with qtbot.waitSignal(live.exporter.ended, timeout=20_000) as ended:
-        live.open("digits:")  # another source ends it
+        live.open(str(video))  # another source ends it
     assert "0 boxes in 1 frames" in ended.args[0]
     window.sight.show_classes(frozenset({"person"}))
     (tmp_path / "file").write_text("in the way")
