@@ -26,7 +26,7 @@ from typing import IO, Any, Literal, TypeAlias, get_args
 
 import filelock
 
-from engine import store
+from engine import store, zoo
 from engine.errors import EngineError
 from engine.training.config import TrainingConfig
 from engine.training.events import History, TrainingEvent, from_json
@@ -163,7 +163,7 @@ class Run:
 def new_run(config: TrainingConfig, *, folder: Path | None = None, name: str = "") -> Run:
     """Make the folder of a new run (under the user's runs, unless told where) with its `run.toml`.
 
-    A run is a model of the zoo under the name of its folder, so it takes no name that a bundled model has.
+    A run is a model of the zoo under the name of its folder, so it takes no name that another model has.
 
     Raises:
         EngineError: the folder cannot be written to, or holds a run already.
@@ -171,9 +171,9 @@ def new_run(config: TrainingConfig, *, folder: Path | None = None, name: str = "
     if folder is None:
         stem = re.sub(r"[^\w-]+", "-", name).strip("-") or f"{config.data}-{datetime.now():%Y%m%d-%H%M%S}"
         folder = store.runs_folder() / stem
-        bundled = {path.stem for path in (store.RESOURCES / "models").glob("*.json")}
+        taken = {path.stem for path in (store.RESOURCES / "models").glob("*.json")} | zoo.taken_names()
         number = 1
-        while folder.exists() or folder.name in bundled:
+        while folder.exists() or folder.name in taken:
             number += 1
             folder = store.runs_folder() / f"{stem}-{number}"
     elif (folder / "events.jsonl").exists():

@@ -128,9 +128,7 @@ class CardDelegate(QStyledItemDelegate):
             painter.setPen(theme.colour("on_accent"))
             painter.drawText(place, Qt.AlignmentFlag.AlignCenter, "running")
         elif not here:
-            ratio = painter.device().devicePixelRatioF() if painter.device() is not None else 1.0
-            picture = theme.pixmap("save", 18, theme.colours.dim, ratio)
-            painter.drawPixmap(round(room.right() - 18), round(room.y()), picture)
+            theme.icon("save").paint(painter, round(room.right() - 18), round(room.y()), 18, 18)
         painter.setPen(theme.colour("dim"))
         line = painter.fontMetrics().elidedText(_line(card), Qt.TextElideMode.ElideRight, int(room.width()))
         painter.drawText(QRectF(room.x(), room.center().y() + 1, room.width(), room.height() / 2), left, line)
