@@ -441,7 +441,8 @@ class _TorchNetwork:
         self.layers = _with_softmax(listed, card)
         self.parameters = sum(weight.numel() for weight in net.parameters())
         self._where = torch.device("cpu" if device.kind == "torch" else device.kind)
-        self._kind = torch.float16 if device.kind == "cuda" else torch.float32
+        halved = device.kind == "cuda" and not getattr(net, "exact", False)
+        self._kind = torch.float16 if halved else torch.float32
         if device.kind == "torch":
             torch.set_num_threads(_threads(work, interactive=interactive))
         # Apple's GPU gains nothing from pixels that lie together; the other devices do.

@@ -69,7 +69,9 @@ def architectures() -> dict[str, Architecture]:
 
 
 def build(name: str, *, classes: int, channels: int, image_size: int, **arguments: Any) -> nn.Module:
-    """A freshly initialised network; its output is (N, classes) logits for (N, channels, image_size, image_size).
+    """A freshly initialised network for (N, channels, image_size, image_size).
+
+    A classifier gives (N, classes) logits, a detector its candidates as `engine.types.ModelCard.boxes` tells.
 
     Raises:
         EngineError: there is no network of that name.

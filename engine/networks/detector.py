@@ -155,7 +155,8 @@ class Detector(nn.Module):
     def distances(self, raw: Tensor) -> Tensor:
         """The mean of each side's distribution, ``(N, A, 4)`` in cells, from `raw`."""
         cells: Tensor = self.cells  # type: ignore[assignment]
-        mean: Tensor = raw[..., : 4 * BINS].unflatten(-1, (4, BINS)).float().softmax(-1) @ cells
+        # On a GPU the whole network is put into half precision, its buffers with it; a place is computed in full.
+        mean: Tensor = raw[..., : 4 * BINS].unflatten(-1, (4, BINS)).float().softmax(-1) @ cells.float()
         return mean
 
     def forward(self, x: Tensor) -> Tensor:

@@ -309,6 +309,23 @@ def test_every_architecture_of_ours_says_on_openvino_what_it_says_on_torch(name:
     assert np.abs(found - expected).max() <= 1e-4 * np.abs(expected).max()
 
 
+@pytest.mark.parametrize("name", OWN)
+def test_every_architecture_of_ours_runs_in_half_precision(name: str) -> None:
+    """As on a GPU, where weights and buffers alike are halved."""
+    import torch
+
+    from engine import networks
+
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        net = networks.build(name, classes=5, channels=3, image_size=64).eval()
+        inputs = torch.rand(1, 3, 64, 64)
+    with torch.inference_mode():
+        exact = net(inputs)
+        halved = net.half()(inputs.half())
+    assert torch.allclose(halved.float(), exact, atol=0.02, rtol=0.02)
+
+
 def test_all_architectures_are_compared_somewhere() -> None:
     from engine import networks
     from tests.engine import test_torchvision_networks as others
