@@ -9,9 +9,12 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import tarfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from lzma import LZMAError
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +24,9 @@ from engine.errors import EngineError
 from engine.images import decode_picture
 from engine.measure import Truth
 from engine.types import Image
+
+# What opening and reading a tar file raises: packed ones, damaged ones, those with links that go in a circle.
+_UNREADABLE = (OSError, ValueError, EOFError, zlib.error, LZMAError, tarfile.TarError, RecursionError)
 
 
 @dataclass(frozen=True, eq=False)
@@ -44,7 +50,7 @@ class CocoFile:
 
     Attributes:
         path: of the JSON file.
-        classes: names of its categories, in the order of their ids.
+        classes: names of its categories, in the order of their ids, each once.
         entries: its pictures, in the order of the file.
     """
 
@@ -61,7 +67,7 @@ class CocoFile:
                     tars[entry.tar] = None
                     try:
                         tars[entry.tar] = opened.enter_context(tarfile.open(self.path.parent / entry.tar))
-                    except (OSError, tarfile.TarError) as error:
+                    except _UNREADABLE as error:
                         unreadable(
                             EngineError(f"{entry.tar} cannot be read: {_why(error)}.", "Its pictures are left out.")
                         )
@@ -101,8 +107,10 @@ def read_coco(path: Path) -> CocoFile:
 
 def _coco(path: Path, values: dict[str, Any]) -> CocoFile:
     categories = sorted(((int(each["id"]), str(each["name"])) for each in values["categories"]), key=lambda c: c[0])
-    number = {key: index for index, (key, _) in enumerate(categories)}
-    classes = tuple(name for _, name in categories)
+    classes = tuple(dict.fromkeys(name for _, name in categories))  # some exporters write one name twice
+    number = {key: classes.index(name) for key, name in categories}
+    if len(number) < len(categories):
+        raise ValueError("two categories have one id")
     labelled = {
         str(source["name"]): frozenset(classes.index(name) for name in source["labelled_classes"] if name in classes)
         for source in values.get("sources", ())
@@ -111,6 +119,8 @@ def _coco(path: Path, values: dict[str, Any]) -> CocoFile:
     boxes: dict[int, list[tuple[float, float, float, float, int, bool]]] = {}
     for each in values["annotations"]:
         x, y, width, height = (float(value) for value in each["bbox"])
+        if not all(map(math.isfinite, (x, y, width, height))):
+            raise ValueError("the place of a box is no number")
         row = (x, y, x + width, y + height, number[int(each["category_id"])], bool(each.get("iscrowd", 0)))
         boxes.setdefault(int(each["image_id"]), []).append(row)
     entries: list[Entry] = []
@@ -133,16 +143,19 @@ def _no_coco(path: Path, why: str) -> EngineError:
 def _read(entry: Entry, folder: Path, tar: tarfile.TarFile | None) -> Image:
     try:
         if tar is None:
-            return decode_picture((folder / entry.file).read_bytes(), entry.file)
+            path = folder / entry.file
+            if path.exists() and not path.is_file():  # a device or a pipe would be read for ever
+                raise EngineError(f"The picture {entry.file} is no file.")
+            return decode_picture(path.read_bytes(), entry.file)
         member = tar.extractfile(entry.file)
         if member is None:
-            raise EngineError(f"{entry.file} in {entry.tar} is no file.")
+            raise EngineError(f"The picture {entry.file} in {entry.tar} is no file.")
         with member:
             return decode_picture(member.read(), entry.file)
-    except (OSError, ValueError) as error:
-        raise EngineError(f"The picture {entry.file} cannot be read: {_why(error)}.") from error
-    except (KeyError, tarfile.TarError) as error:
+    except KeyError as error:
         raise EngineError(f"The picture {entry.file} is not in {entry.tar}.") from error
+    except _UNREADABLE as error:
+        raise EngineError(f"The picture {entry.file} cannot be read: {_why(error)}.") from error
 
 
 def _why(error: Exception) -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
+import os
 import tarfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -152,6 +154,38 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(detector: Detector, 
         evaluate(detector, path)
 
 
+def test_tars_that_are_damaged_or_go_in_circles_are_told(detector: Detector, tmp_path: Path) -> None:
+    spots = [(2, 3, "red")]
+    path = write(tmp_path, (spots, spots, {}), (spots, spots, {"tar": "a.tar"}))
+    whole = (tmp_path / "a.tar").read_bytes()
+    (tmp_path / "a.tar").write_bytes(gzip.compress(whole + os.urandom(200_000))[:100_000])  # packed, and cut off
+    with tarfile.open(tmp_path / "links.tar", "w") as file:
+        link = tarfile.TarInfo("loop.png")
+        link.type, link.linkname = tarfile.SYMTYPE, "loop.png"
+        file.addfile(link)
+    values = json.loads(path.read_text())
+    values["images"] += [
+        {"id": 60, "file_name": "loop.png", "tar": "links.tar"},
+        {"id": 61, "file_name": "behind the end.png", "tar": "a.tar"},
+        {"id": 62, "file_name": str(tmp_path)},
+    ]
+    path.write_text(json.dumps(values))
+    told: list[EngineError] = []
+    assert evaluate(detector, path, unreadable=told.append).count >= 1
+    said = " ".join(error.message for error in told)
+    assert "loop.png" in said and "behind the end.png" in said and f"{tmp_path} is no file" in said
+
+
+def test_a_name_that_is_written_twice_is_one_class(detector: Detector, tmp_path: Path) -> None:
+    path = write(tmp_path, ([(2, 3, "red"), (5, 1, "red")], [(2, 3, "red"), (5, 1, "red")], {}))
+    values = json.loads(path.read_text())
+    values["categories"].append({"id": 1000, "name": "red"})
+    values["annotations"][0]["category_id"] = 1000
+    path.write_text(json.dumps(values))
+    precision = evaluate(detector, path)
+    assert precision.boxes["red"] == 2 and precision.map50 == pytest.approx(1)
+
+
 @pytest.mark.parametrize(
     ("text", "what"),
     [
@@ -164,6 +198,15 @@ def test_pictures_that_cannot_be_read_are_told_and_left_out(detector: Detector, 
             '{"images": [], "annotations": [{"image_id": 1, "category_id": 5, "bbox": [1, 2, 3, 4]}],'
             ' "categories": [{"id": 1, "name": "red"}]}',
             "has no 5",
+        ),
+        (
+            '{"images": [], "annotations": [{"image_id": 1, "category_id": 1, "bbox": [1, 2, Infinity, 4]}],'
+            ' "categories": [{"id": 1, "name": "red"}]}',
+            "the place of a box is no number",
+        ),
+        (
+            '{"images": [], "annotations": [], "categories": [{"id": 1, "name": "red"}, {"id": 1, "name": "blue"}]}',
+            "two categories have one id",
         ),
         ('{"images": [], "annotations": [], "categories": [{"id": 1, "name": "tree"}]}', "one of the model's"),
     ],
