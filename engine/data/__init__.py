@@ -106,8 +106,12 @@ class DataSet:
         """The same with these classes alone, in their order.
 
         Raises:
-            EngineError: one of them is not there.
+            EngineError: one of them is not there, or there is only one.
         """
+        if len(classes) < 2:
+            raise EngineError(
+                f"There is nothing to tell {' and '.join(classes)} apart from.", "Name two classes at least."
+            )
         new = renumbered(self.classes, classes)
 
         def less(split: Split) -> Split:
@@ -124,11 +128,13 @@ def renumbered(known: Sequence[str], wanted: Sequence[str]) -> Tensor:
     """The new number of each old class, -1 for those not wanted; the last entry is for -1, no class at all.
 
     Raises:
-        EngineError: a wanted one is not among the known ones.
+        EngineError: a wanted one is not among the known ones, or is named twice.
     """
     for name in wanted:
         if name not in known:
             raise EngineError(f"The data have no class “{name}”.", f"They have: {', '.join(known)}.")
+        if wanted.count(name) > 1:
+            raise EngineError(f"The class “{name}” is named twice.", "Name each class once.")
     new = torch.full((len(known) + 1,), -1)
     new[torch.tensor([known.index(name) for name in wanted])] = torch.arange(len(wanted))
     return new

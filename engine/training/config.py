@@ -72,8 +72,8 @@ class TrainingConfig:
     folder: str = _field(
         "",
         "Folder",
-        "Pictures: one sub-folder per class. MNIST and Fashion-MNIST: the folder with the IDX files; "
-        "empty means download.",
+        "Pictures: one sub-folder per class. Pictures with boxes: train.json and val.json in COCO's format. "
+        "MNIST and Fashion-MNIST: the folder with the IDX files; empty means download.",
         "Data",
         path=True,
         only_for=("data", ("mnist", "fashion-mnist", "folder", "coco", "crops", "digits")),
@@ -89,7 +89,8 @@ class TrainingConfig:
         0,
         "Picture size",
         "Side of the square that the network sees, in pixels; 0 takes what suits the data set "
-        "(28 for digits, 64 for pictures, 320 for pictures with boxes).",
+        "(28 for digits, 64 for pictures, 320 for pictures with boxes, 96 for what is in the boxes). "
+        "With boxes it must be a multiple of 32.",
         "Data",
         low=0,
         high=640,
@@ -107,6 +108,8 @@ class TrainingConfig:
             ("strong", "Strong: warps, pen widths, noise"),
             ("picture", "Pictures: flip, crop, colour"),
         ),
+        # A detector has ways of its own, which move the boxes along.
+        only_for=("data", ("synthetic-digits", "mnist", "fashion-mnist", "folder", "crops", "digits")),
     )
     model: str = _field(
         "small",
@@ -144,6 +147,7 @@ class TrainingConfig:
         "Network",
         low=0.0,
         high=0.9,
+        only_for=("model", ("small", "digits", "objects")),
     )
     epochs: int = _field(
         3, "Epochs", "How often the network sees the whole training set.", "Training", low=1, high=10_000
@@ -200,6 +204,7 @@ class TrainingConfig:
         "Training",
         low=0.0,
         high=0.5,
+        only_for=("model", ("small", "digits", "objects")),
     )
     average_weights: float = _field(
         0.0,
@@ -293,6 +298,11 @@ class TrainingConfig:
                 place = Path(values[name]).expanduser()
                 values[name] = str(place if place.is_absolute() else (path.resolve().parent / place))
         return cls.from_mapping(values)
+
+    def matters(self, name: str) -> bool:
+        """Whether the other settings leave this one any say; a form hides one that has none."""
+        only_for = self.describe()[name].only_for
+        return only_for is None or getattr(self, only_for[0]) in only_for[1]
 
     def values(self) -> dict[str, Any]:
         """All settings by name, as plain values."""

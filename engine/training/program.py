@@ -95,8 +95,9 @@ class _Driver:
                 progress=self._progress,
                 cancelled=self._asked_to_end,
             )
-            if config.classes:
-                data = data.only([name.strip() for name in config.classes.split(",") if name.strip()])
+            classes = [name.strip() for name in config.classes.split(",") if name.strip()]
+            if classes and config.matters("classes"):
+                data = data.only(classes)
             for event in fit(config, data, folder=self._record.folder, resume=resume, stop=self._asked_to_end):
                 if isinstance(event, Stopped):
                     end = event

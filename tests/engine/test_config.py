@@ -71,6 +71,15 @@ def test_the_choices_are_what_the_registries_hold() -> None:
     assert choices["model"] == {name for name, one in architectures().items() if one.teachable}
 
 
+def test_a_setting_matters_only_where_it_has_a_say() -> None:
+    digits = TrainingConfig(data="mnist", classes="person")
+    boxes = TrainingConfig(data="coco", model="detector", classes="person")
+    without_say = {name for name in TrainingConfig.describe() if not boxes.matters(name)}
+    assert without_say == {"augmentation", "dropout", "label_smoothing"}
+    assert boxes.matters("classes") and not digits.matters("classes")
+    assert digits.matters("dropout") and not digits.matters("width")
+
+
 def test_a_config_is_frozen() -> None:
     with pytest.raises(dataclasses.FrozenInstanceError):
         TrainingConfig().epochs = 3  # type: ignore[misc]

@@ -93,6 +93,23 @@ def test_a_split_and_a_data_set_refuse_what_does_not_fit() -> None:
 # ---------------------------------------------------------------------------------------------------- drawn by our code
 
 
+def test_only_some_classes_are_taken_and_renumbered() -> None:
+    images = torch.arange(6, dtype=torch.uint8).view(6, 1, 1, 1)
+    split = Split(images, torch.tensor([0, 1, 2, 2, 1, 0]))
+    data = DataSet(name="a", classes=("cat", "dog", "owl"), train=split, validation=split, mean=(0.5,), std=(0.5,))
+    fewer = data.only(["owl", "cat"])
+    assert fewer.classes == ("owl", "cat")
+    assert fewer.train.images.flatten().tolist() == [0, 2, 3, 5]
+    assert fewer.train.labels.tolist() == fewer.validation.labels.tolist() == [1, 0, 0, 1]
+    for wrong, said in (
+        (["owl", "cow"], "no class “cow”"),
+        (["owl", "owl"], "named twice"),
+        (["owl"], "tell owl apart"),
+    ):
+        with pytest.raises(EngineError, match=said):
+            data.only(wrong)
+
+
 def test_synthetic_digits_are_offline_balanced_and_repeat_with_their_seed() -> None:
     told: list[float] = []
     data = load_synthetic_digits(seed=3, count=600, progress=lambda what, share: told.append(share))

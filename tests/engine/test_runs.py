@@ -246,6 +246,21 @@ def test_a_finished_run_is_not_trained_over_by_mistake(tmp_path: Path, capsys: p
     assert "holds a run already" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(("data", "classes"), [("synthetic-digits", "person"), ("folder", " , ")])
+def test_classes_that_have_no_say_or_name_nothing_leave_all(
+    data: str, classes: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """A form keeps what was typed into a field that another choice has hidden since."""
+    split = Split(torch.zeros((4, 1, 28, 28), dtype=torch.uint8), torch.arange(4) % 2)
+    small = DataSet(name=data, classes=("a", "b"), train=split, validation=split, mean=(0.5,), std=(0.5,))
+    monkeypatch.setitem(data_module.DATASETS, data, data_module.Entry("", "", lambda folder, **_: small))
+    monkeypatch.setattr(program.signal, "signal", lambda *_: None)
+    run = new_run(TrainingConfig(data=data, classes=classes, epochs=1), folder=tmp_path / "run")
+    assert program.main([str(run.folder / "run.toml"), "--out", str(run.folder)]) == 0, capsys.readouterr().err
+    started = read(run).started
+    assert started is not None and started.classes == ("a", "b")
+
+
 def test_loading_tells_how_far_it_is_and_a_pause_meanwhile_holds(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
