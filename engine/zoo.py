@@ -589,7 +589,9 @@ def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> o
         cancelled=cancelled,
         file=str(path.absolute()),
     )
-    return onnx.OnnxFound(found["facts"], tuple(found["unsure"]), found["made_by"], found["parameters"])
+    return onnx.OnnxFound(
+        found["facts"], tuple(found["unsure"]), found["made_by"], found["licence"], found["parameters"]
+    )
 
 
 def import_onnx(
@@ -636,8 +638,8 @@ def import_onnx(
             weights=weights,
             sha256=downloads.digest_of(weights),
             parameters=found.parameters,
-            notes=f"Imported from {path.name}" + (f", which {found.made_by} has written." if found.made_by else "."),
-            licence="As its file came; whoever made it decides.",
+            notes=f"Imported from {path.name}" + (f", made by {found.made_by}." if found.made_by else "."),
+            licence=found.licence or "Not said in its file; ask whoever made it.",
             origin="imported",
         )
         elsewhere.call(

@@ -103,7 +103,7 @@ class OnnxQuestions(QDialog):
         parts = [f"{count} classes" if count else "an unknown number of classes"]
         parts.append(f"squares of {facts['square']} pixels")
         if self._found.made_by:
-            parts.append(f"written by {self._found.made_by}")
+            parts.append(f"made by {self._found.made_by}")
         return f"A detector: {', '.join(parts)}." + (" The file does not tell the rest:" if more else "")
 
     def _field(self, question: OnnxQuestion) -> QWidget:

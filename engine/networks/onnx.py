@@ -95,13 +95,15 @@ class OnnxFound:
             outputs, in the order of the form), `square` (side of the input in pixels), `classes` (names, empty if
             unknown), `count` (of the classes; 0 if unknown).
         unsure: the facts that are only guessed, or unknown: to be asked.
-        made_by: the program that wrote the file, or "".
+        made_by: who wrote the file, or the program that did, or "".
+        licence: what the file says of its licence, or "".
         parameters: number of weights.
     """
 
     facts: Mapping[str, Any]
     unsure: tuple[str, ...]
     made_by: str = ""
+    licence: str = ""
     parameters: int = 0
 
     def questions(self) -> list[OnnxQuestion]:
@@ -157,7 +159,9 @@ def inspect(path: Path) -> OnnxFound:
     if not known:
         unsure.append("square")
     parameters = sum(math.prod(node.get_output_shape(0)) for node in _weights(model))
-    return OnnxFound(form.facts, tuple(dict.fromkeys(unsure)), made_by, parameters)
+    made_by = str(said.get("author") or made_by)
+    licence = str(said.get("license") or said.get("licence") or "")
+    return OnnxFound(form.facts, tuple(dict.fromkeys(unsure)), made_by, licence, parameters)
 
 
 def graph(card: ModelCard) -> runtime.Graph:
@@ -227,7 +231,8 @@ def _read(path: Path) -> Any:
 
 def _listed(ports: Sequence[Any]) -> str:
     """Inputs or outputs for people: "images (1, 3, 640, 640)"."""
-    return ", ".join(f"{_name(port)} {_shape(port)}" for port in ports)
+    shown = ", ".join(f"{_name(port)} {_shape(port)}" for port in ports[:4])
+    return shown + (f" … ({len(ports)} in all)" if len(ports) > 4 else "")
 
 
 def _name(port: Any) -> str:
@@ -471,6 +476,8 @@ class _Form:
         boxes = [n for n, shape in enumerate(shapes) if len(_solid(shape)) == 2 and _solid(shape)[1] == 4]
         tables = [n for n, shape in enumerate(shapes) if len(shape) == 2]
         rows = [n for n, shape in enumerate(shapes) if len(shape) == 1]
+        if len({_solid(shapes[n])[0] for n in boxes}) > 1:  # a table for each grid, not yet put together
+            raise self._unknown()
         if boxes and len(rows) >= 2:
             self._three(boxes[0], rows)
         elif boxes and len(tables) >= 2:

@@ -232,9 +232,10 @@ def test_finished_boxes_in_three_tables(tensorflow: bool, tmp_path: Path, own_ho
 
 
 def test_layers_of_an_imported_network_can_be_looked_into(tmp_path: Path, own_home: Path) -> None:
-    path = write(tmp_path, onnx_file.detector({"output0": v8()}, said={"names": NAMES}))
+    said = {"names": NAMES, "author": "A. Owl", "license": "CC0"}
+    path = write(tmp_path, onnx_file.detector({"output0": v8()}, said=said))
     card = zoo.import_onnx(path, zoo.read_onnx(path), title="Owls & more")
-    assert card.name == "owls-more"
+    assert card.name == "owls-more" and card.licence == "CC0" and "A. Owl" in card.notes
     network = zoo.open_network(card)
     assert [layer.title for layer in network.layers] == ["model.conv.Conv"]
     result = boxes_of(card, network.layers[0].name)
@@ -292,6 +293,16 @@ GOOD = onnx_file.detector({"output0": v8()}, said={"names": NAMES})
         (onnx_file.detector({"logits": np.zeros((1, 1000), np.float32)}), "is a classifier"),
         (onnx_file.detector({"map": np.zeros((1, 3, 8, 8), np.float32)}), "does not answer like a detector"),
         (onnx_file.detector({"table": np.zeros((1, 3, 8), np.float32)}), "does not answer like a detector"),
+        (
+            onnx_file.detector(
+                {
+                    f"{what}_{side}": np.zeros((1, side, columns), np.float32)
+                    for what, columns in (("box", 4), ("class", 2))
+                    for side in (64, 16)
+                }
+            ),
+            "does not answer like a detector",
+        ),
         (
             onnx_file.detector({"output0": v8()}, said={"names": "{0: 'a', 1: 'b', 2: 'c', 3: 'd', 4: 'e'}"}),
             "does not fit the 5 classes",
