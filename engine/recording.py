@@ -285,11 +285,19 @@ class Recording:
                 self._begin()
             if self._standing is not None:
                 self._place(self._at + 1 / self._fps, self._standing)
-                self._writer.release()
         except EngineError as failure:
             error = error or failure
+        except Exception as failure:  # whoever waits for the end must hear of it all the same
+            _log.warning("completing %s", self._path.name, exc_info=True)
+            error = error or EngineError(
+                "The last pictures of the recording are lost.", f"{type(failure).__name__}: {failure}"
+            )
+        finally:
+            if self._writer is not None:
+                self._writer.release()
         if not self._written:
-            self._file.unlink(missing_ok=True)
+            with contextlib.suppress(OSError):
+                self._file.unlink(missing_ok=True)
             nothing = EngineError("Nothing was recorded.", "Nothing was playing meanwhile.")
             return self._tell("failed", error=error or nothing)
         if not _plays(self._file):

@@ -254,6 +254,31 @@ def test_a_picture_that_cannot_be_drawn_ends_it_and_what_there_was_is_kept(
     caplog.clear()
 
 
+def test_an_end_is_told_of_even_if_the_last_pictures_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    ending = Ending()
+    video = Recording(tmp_path / "clip.mp4", on_end=ending, fps=10.0, free=lambda _: PLENTY)
+    for index in range(recording._FIRST - 1):  # so few that they wait until the end
+        done = Flag()
+        video.add(index / 10, lambda done=done: (done.set(), picture(80))[1])  # type: ignore[misc]
+        assert done.wait(20)
+    whole = video._fitted
+
+    def fails_later(image: Image) -> Image:
+        if video._written >= 3:
+            raise MemoryError("no room for a picture")
+        return whole(image)
+
+    monkeypatch.setattr(video, "_fitted", fails_later)
+    video.stop()
+    state = ending.state
+    assert state.phase == "failed"
+    assert state.error is not None and "no room for a picture" in state.error.hint
+    assert len(lights(tmp_path / "clip.mp4")[0]) == 3
+    caplog.clear()
+
+
 def test_nothing_recorded_leaves_nothing_behind(tmp_path: Path, own_home: Path) -> None:
     (tmp_path / "clip.mp4").write_text("an older one")
     ending = Ending()
