@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QSize, Qt, Signal
+from PySide6.QtCore import QSize, Qt, QTimer, Signal
 from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 
 from gui.classified import ClassifierAnswer
@@ -68,7 +68,12 @@ class AnswerPanel(QWidget):
         outer.setContentsMargins(0, 0, 0, 0)
         outer.addWidget(scroll)
         self.setMinimumWidth(280)
-        self.reading.set("Getting the network ready…", "You can draw already; it is read in a moment.", loud=False)
+        self._place: Place = "paper"
+        self._slow = QTimer(self)
+        self._slow.setSingleShot(True)
+        self._slow.setInterval(400)
+        self._slow.timeout.connect(self._say_loading)
+        self._say_loading()
         theme.changed.connect(self.update)
 
     @property
@@ -80,17 +85,21 @@ class AnswerPanel(QWidget):
 
     def set_place(self, place: Place) -> None:
         """Where the picture would come from: the paper, a source, or nothing that plays yet."""
+        self._place = place
         self.classes.set_place(place)
         self.boxes.set_place(place)
         self.clear()
+        if self._card is None:
+            self._say_loading()
 
     def set_model(self, state: ModelState) -> None:
         """Another network is loading, ready or failed; `Sight` has its card before."""
+        self._slow.stop()
         if state.phase == "loading":
             if self._card is None:
-                self.reading.set(
-                    "Getting the network ready…", "You can draw already; it is read in a moment.", loud=False
-                )
+                self._say_loading()
+            else:
+                self._slow.start()  # a quick change is not worth a word
         elif state.phase == "failed":
             if self._card is None and state.error is not None:
                 self.reading.set("No network is running", state.error.message, loud=False)
@@ -110,6 +119,14 @@ class AnswerPanel(QWidget):
         """Show a result; it is painted with the next frame of the window."""
         self._unpainted = result
         self._current.set_result(result)
+
+    def _say_loading(self) -> None:
+        meanwhile = {
+            "paper": "You can draw already; it is read in a moment.",
+            "picture": "The picture plays already; it is looked at in a moment.",
+            "nothing": "You can choose a source already.",
+        }[self._place]
+        self.reading.set("Getting the network ready…", meanwhile, loud=False)
 
     def _on_painted(self) -> None:
         if self._unpainted is not None:

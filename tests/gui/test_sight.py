@@ -463,6 +463,16 @@ def test_why_there_are_no_boxes_is_said(panel: AnswerPanel, sight: Sight) -> Non
     assert panel.reading.text == "Nothing to look at yet"
 
 
+def test_a_network_that_takes_its_time_is_announced(panel: AnswerPanel, sight: Sight, qtbot) -> None:
+    answer(panel, sight, result(PERSON))
+    panel.set_model(ModelState("slow", "loading"))
+    assert panel.reading.text == "person", "a quick change is not worth a word"
+    qtbot.waitUntil(lambda: panel.reading.text == "Getting the network ready…")
+    assert "plays" in panel.reading.explanation
+    panel.set_model(ModelState("finder", "ready", card()))
+    assert panel.reading.text == ""
+
+
 def test_a_classifier_brings_its_own_answer_back(panel: AnswerPanel, sight: Sight) -> None:
     digits = ModelCard("d", "D", "classification", "small", ("0", "1"), Preprocess("drawing", 28, 1, (0.5,), (0.5,)))
     sight.set_card(digits)
