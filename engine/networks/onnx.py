@@ -628,9 +628,15 @@ class _Form:
     def _measure_boxes(self, boxes: Floats, *, known: bool = True) -> None:
         """Pixels or shares, corners or middles, by what the network answers."""
         most = float(np.abs(boxes).max())
-        self.facts["scale"] = "shares" if most <= 2 else "pixels"
-        if not math.isfinite(most) or most < 1e-3 or 2 < most < 4:  # nothing, or what could be either
-            self.unsure.append("scale")
+        yolo = self.facts["form"] in ("joint", "final")
+        if most < 1e-3:  # nothing was found in noise
+            self.facts["scale"] = "pixels" if yolo else "shares"
+            if not (yolo and "stride" in self._said):  # as Ultralytics writes it
+                self.unsure.append("scale")
+        else:
+            self.facts["scale"] = "shares" if most <= 2 else "pixels"
+            if not math.isfinite(most) or 2 < most < 4:  # what could be either
+                self.unsure.append("scale")
         if not known:
             ordered = float((boxes[..., 2:] >= boxes[..., :2]).all(-1).mean())
             self.facts["boxes"] = "corners" if ordered > 0.999 else "centres"

@@ -259,6 +259,17 @@ def test_names_are_free_and_the_model_can_be_removed(tmp_path: Path, own_home: P
         zoo.remove_model(zoo.model_card("digits"))
 
 
+@pytest.mark.parametrize("said", [{"stride": "32"}, {}])
+def test_a_network_that_finds_nothing_in_noise_is_taken_to_answer_in_pixels(
+    said: dict[str, str], tmp_path: Path
+) -> None:
+    nothing = np.zeros((1, COUNT, 6), np.float32)
+    path = write(tmp_path, onnx_file.detector({"output0": nothing}, said={"names": NAMES, "nms": "True", **said}))
+    found = onnx.inspect(path)
+    assert found.facts["form"] == "final" and found.facts["scale"] == "pixels"
+    assert asked(found) == ([] if said else ["scale"])
+
+
 def test_a_column_more_or_less_is_a_class_more_or_less(tmp_path: Path, own_home: Path) -> None:
     path = write(tmp_path, onnx_file.detector({"output": v5()}))
     found = zoo.read_onnx(path)
