@@ -25,6 +25,7 @@ import os
 import platform
 import shutil
 import sys
+import time
 from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -50,6 +51,7 @@ _FORMAT = 3  # of the converted networks; another number leaves the old ones unr
 _SMALL = 100_000_000  # multiplications for an input up to which one thread is as fast as several, in full precision
 _PROCESSOR = Path("/proc/cpuinfo")  # what Linux says of it
 _KEPT_FOLDERS = 40  # converted networks kept on disk; every epoch of a run that is looked at makes one
+_ABANDONED = 3600.0  # seconds after which nobody is still writing what lies half converted on disk
 _KEPT_VARIANTS = 3  # compiled networks kept per model, so that going back to a layer is instant
 
 
@@ -281,6 +283,10 @@ def _forget_the_oldest(root: Path) -> None:
             ages.append((about.stat().st_mtime, about.parent))
     for _, folder in sorted(ages, reverse=True)[_KEPT_FOLDERS:]:
         store.remove_folder(folder)
+    for making in root.glob(".*.tmp"):  # of a process that was ended in the middle, up to half a gigabyte each
+        with contextlib.suppress(OSError):
+            if time.time() - making.stat().st_mtime > _ABANDONED:
+                store.remove_folder(making)
 
 
 def _move(folder: Path, to: Path) -> None:

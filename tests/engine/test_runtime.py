@@ -183,10 +183,14 @@ def test_cache_forgets_what_was_not_used_for_longest(own_home: Path, monkeypatch
         (root / name / "about.json").write_text("{}")
         then = (root / name / "about.json").stat().st_mtime - age
         os.utime(root / name / "about.json", (then, then))
+    for age, name in ((60, ".now.12.tmp"), (7200, ".killed.13.tmp")):  # half converted
+        (root / name).mkdir()
+        then = (root / name).stat().st_mtime - age
+        os.utime(root / name, (then, then))
     card = write_network("mine")
     open_on(OPENVINO, card)
     kept = {folder.name for folder in root.iterdir()}
-    assert kept == {"old", runtime.converted_folder(card, zoo.weights_digest(card)).name}
+    assert kept == {"old", ".now.12.tmp", runtime.converted_folder(card, zoo.weights_digest(card)).name}
 
 
 def test_damaged_cache_is_made_again(own_home: Path) -> None:
