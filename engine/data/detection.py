@@ -336,7 +336,7 @@ def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
     # How large each scene becomes, (N, Q, 2) pixels, and how far it lies from its place's corner.
     extent = scenes.sizes[chosen]
     longest = extent.amax(dim=2, keepdim=True)
-    low, high = (0.45, 1.25) if four else (0.6, 1.6)
+    low, high = (0.6, 1.4) if four else (0.75, 1.6)
     zoom = size / longest * torch.exp(chance(count, quarters, 1) * np.log(high / low) + np.log(low))
     tilt = torch.exp((chance(count, quarters, 1) * 2 - 1) * 0.12)
     scale = torch.cat([zoom * tilt, zoom / tilt], dim=2)

@@ -185,8 +185,9 @@ def evaluate(model: nn.Module, split: Split, *, device: torch.device, mean: Tens
 # -------------------------------------------------------------------------------------------------------- detection
 
 _MEASURED = 512  # validation pictures that are measured after each epoch, at most: the whole part takes too long
-_SMALL_FROM, _FULL_AFTER = 0.7, 0.5  # pictures begin at this share of their size and are whole after this share
-_CALM_AFTER = 0.85  # from here on no mosaics, so that the network settles on pictures as they are (YOLOX, section 2.1)
+_SMALL_FROM, _FULL_AFTER = 0.8, 0.4  # pictures begin at this share of their size and are whole after this share
+_MOSAICS = 0.25  # share of pictures that are made of four
+_CALM_AFTER = 0.75  # from here on no mosaics, so that the network settles on pictures as they are (YOLOX, section 2.1)
 _FLOOR = 0.01  # least score of what is measured
 
 
@@ -214,7 +215,7 @@ class Detection:
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
         size = self._size_at(progress)
-        share = 0.5 if progress < _CALM_AFTER else 0.0
+        share = _MOSAICS if progress < _CALM_AFTER else 0.0
         batch = compose(self._scenes, chosen, size, generator, mosaic=share)
         pictures = colour(batch.images, generator)
         with mixed_precision(self._device):
