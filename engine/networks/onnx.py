@@ -159,8 +159,8 @@ def inspect(path: Path) -> OnnxFound:
     if not known:
         unsure.append("square")
     parameters = sum(math.prod(node.get_output_shape(0)) for node in _weights(model))
-    made_by = str(said.get("author") or made_by)
-    licence = str(said.get("license") or said.get("licence") or "")
+    made_by = _printable(str(said.get("author") or made_by))
+    licence = _printable(str(said.get("license") or said.get("licence") or ""))
     return OnnxFound(form.facts, tuple(dict.fromkeys(unsure)), made_by, licence, parameters)
 
 
@@ -437,8 +437,6 @@ def _probe(model: Any, square: int) -> list[Floats]:
         ]
     except (RuntimeError, ValueError, TypeError) as error:
         raise EngineError("This network cannot be run by OpenVINO.", _EXPORT_AGAIN) from error
-    outputs = zip(*answers, strict=True)
-    return [np.stack(each) if len({one.shape for one in each}) == 1 else each[0][None] for each in outputs]
 
 
 class _Form:
@@ -661,8 +659,13 @@ def _class_names(names: Any) -> list[str]:
     if isinstance(names, dict) and all(isinstance(key, int) for key in names):
         names = [names[key] for key in sorted(names)]
     if isinstance(names, list | tuple) and names and all(isinstance(name, str) for name in names):
-        return list(names)
+        return [_printable(name) or f"class {number}" for number, name in enumerate(names, 1)]
     return []
+
+
+def _printable(text: str) -> str:
+    """Text of a file that anybody may have written, without what no card, list or terminal can show."""
+    return " ".join("".join(each if each.isprintable() else " " for each in text).split())
 
 
 # --------------------------------------------------------------------------------------------- in our form

@@ -270,6 +270,14 @@ def test_a_network_that_finds_nothing_in_noise_is_taken_to_answer_in_pixels(
     assert asked(found) == ([] if said else ["scale"])
 
 
+def test_words_that_nobody_can_show_are_left_out(tmp_path: Path, own_home: Path) -> None:
+    said = {"names": r"{0: 'a\x00b\n', 1: '\ud800', 2: 'c'}", "author": "a\0b", "license": "\x1b[31mfree"}
+    path = write(tmp_path, onnx_file.detector({"output0": v8()}, said=said))
+    card = zoo.import_onnx(path, zoo.read_onnx(path))
+    assert card.classes == ("a b", "class 2", "c")
+    assert card.licence == "[31mfree" and "a b" in card.notes
+
+
 def test_a_column_more_or_less_is_a_class_more_or_less(tmp_path: Path, own_home: Path) -> None:
     path = write(tmp_path, onnx_file.detector({"output": v5()}))
     found = zoo.read_onnx(path)
