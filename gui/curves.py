@@ -1,13 +1,15 @@
 """The curves of a training run while it trains: loss and accuracy, per step and per epoch, and learning rate.
 
 A `History` enters with `show_run`; after it has grown, `refresh` takes in what is new. Points lie in growing NumPy
-buffers and are thinned to what the screen can show, so a hundred thousand of them cost as much as a few hundred.
+buffers and are thinned to what the screen can show, so a hundred thousand of them cost as much as a few hundred. What
+grows by less than one can see is not drawn anew, since the training needs the processor, too.
 """
 
 from __future__ import annotations
 
 import csv
 import math
+import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
 from operator import attrgetter
@@ -42,6 +44,10 @@ XAxis: TypeAlias = Literal["epoch", "step", "time"]
 AXIS_TITLES: dict[XAxis, str] = {"epoch": "epochs", "step": "steps", "time": "seconds"}
 CHUNK = 5_000  # steps taken in at once: about 8 ms, so that a long history never makes the window stutter
 AXIS_WIDTH = 54
+VISIBLE = 4.0  # pixels by which a curve must have grown to be drawn anew
+SOONEST, LATEST = 0.4, 1.0  # seconds from one drawing to the next, however much or little it has grown
+FIRST = 60  # points that are drawn as soon as they come
+SLACK = 1.15  # how much larger than its curves a plot may be before its axis follows them
 _STEP = ("step", "epoch", "time", "loss", "accuracy", "learning_rate", "images_per_second")
 _EPOCH = ("step", "epoch", "time", "train_loss", "train_accuracy", "validation_loss", "validation_accuracy")
 _NONE = np.empty(0)
@@ -94,6 +100,11 @@ class Points:
             self._epoch_table = table
             changed = len(self._seen) if changed < 0 else changed
         return changed
+
+    @property
+    def seen_epochs(self) -> object:
+        """Another object whenever the epochs are others."""
+        return self._epochs
 
     @property
     def complete(self) -> bool:
@@ -177,11 +188,21 @@ class CurvesView(QWidget):
     comparison_wanted = Signal(str)
     failed = Signal(object)
 
-    def __init__(self, parent: QWidget | None = None, *, plots: Sequence[Plot] = ()) -> None:
+    def __init__(
+        self,
+        parent: QWidget | None = None,
+        *,
+        plots: Sequence[Plot] = (),
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         """`plots`: from `make_plots`, where somebody has made them already."""
         super().__init__(parent)
+        self._clock = clock
         self.points = Points()
         self.other = Points()
+        self._changed = (-1, -1)  # rows of either from which on they have not been drawn as they are
+        self._drawn = (0, 0.0, -math.inf)  # how many steps have been, up to where, and when
+        self._drawn_epochs: object = None
         self._name = ""
         self._other_name = ""
         self._smooth = {"loss": Smoothed(), "accuracy": Smoothed()}
@@ -197,7 +218,7 @@ class CurvesView(QWidget):
         self._resized = QTimer(self)
         self._resized.setSingleShot(True)
         self._resized.setInterval(0)
-        self._resized.timeout.connect(lambda: self._redraw(-1, -1))
+        self._resized.timeout.connect(self._redraw)
 
         self.loss, self.accuracy, self.rate = plots or make_plots(self)
         self.plots = (self.loss, self.accuracy, self.rate)
@@ -235,7 +256,7 @@ class CurvesView(QWidget):
             smooth.update(_NONE, 0)
         self._following = True
         self._hovered = None
-        self._redraw(0, 0)
+        self._redraw()
         self.refresh()
 
     def compare(self, history: History | None, name: str = "") -> None:
@@ -246,17 +267,26 @@ class CurvesView(QWidget):
         index = max(0, self.comparison.findData(self._other_name))
         with QSignalBlocker(self.comparison):
             self.comparison.setCurrentIndex(index)
-        self._redraw(0, 0)
+        self._redraw()
         self.refresh()
 
-    def refresh(self) -> None:
-        """Take in what the histories have got since; a long one in pieces, between which the window lives."""
-        mine = self.points.take(self.points.history)
-        theirs = self.other.take(self.other.history)
-        if mine >= 0 or theirs >= 0:
-            self._redraw(mine, theirs)
+    def refresh(self) -> bool:
+        """Take in what the histories have got since; a long one in pieces, between which the window lives.
+
+        Returns:
+            Whether anything was drawn: not while one would hardly see it.
+        """
+        new = (self.points.take(self.points.history), self.other.take(self.other.history))
+        mine, theirs = (
+            min(old, row) if old >= 0 <= row else max(old, row) for old, row in zip(self._changed, new, strict=True)
+        )
+        self._changed = (mine, theirs)
         if not (self.points.complete and self.other.complete):
             self._more.start()
+        drawn = theirs >= 0 or (mine >= 0 and self._worth_drawing(mine))
+        if drawn:
+            self._redraw(mine, theirs)
+        return drawn
 
     def set_runs(self, names: Sequence[str]) -> None:
         """The runs that may be compared with."""
@@ -353,7 +383,7 @@ class CurvesView(QWidget):
         set_role(self.details, chip=True)
         self.details.setToolTip("Show the learning rate under the curves")
         self.details.setAccessibleName("Show the learning rate")
-        self.details.toggled.connect(self._arrange)
+        self.details.toggled.connect(self._on_details)
 
         self.x_choice = ChoiceBox(self)
         for value, title in AXIS_TITLES.items():
@@ -399,11 +429,31 @@ class CurvesView(QWidget):
         row.addWidget(self.export)
         return row
 
-    def _redraw(self, mine: int, theirs: int) -> None:
-        """Hand the plots their data; rows before `mine` and `theirs` are as they were (-1: nothing new)."""
+    def _worth_drawing(self, mine: int) -> bool:
+        """Whether one would see what is new in the steps from row `mine` on."""
+        points, history = self.points, self.points.history
+        steps, end, when = self._drawn
+        if mine < steps or points.seen_epochs is not self._drawn_epochs or history.paused or history.stopped:
+            return True
+        waited = self._clock() - when
+        if len(points) <= FIRST or waited >= LATEST:
+            return True
+        if waited < SOONEST:
+            return False
+        low, high = self.loss.box.viewRange()[0]
+        grown = (float(points.steps(self._x)[-1]) - end) / max(high - low, 1e-12)
+        return grown * self.loss.box.width() >= VISIBLE
+
+    def _redraw(self, mine: int = 0, theirs: int = 0) -> None:
+        """Hand the plots their data; rows before `mine` and `theirs` are as they were, -1: all of them, and drawn so.
+
+        Without either everything is handed over again.
+        """
         points, other = self.points, self.other
+        everything = mine <= 0 and theirs <= 0
         x, ex = points.steps(self._x), points.epochs(self._x)
         best = points.best
+        epochs = everything or points.seen_epochs is not self._drawn_epochs
         if points.history.started is not None and points.history.started.task == "detection":
             self.accuracy.legend.rename("Boxes", training="training overlap", validation="validation mAP")
         else:
@@ -413,25 +463,31 @@ class CurvesView(QWidget):
             smooth = self._smooth[name]
             if mine >= 0:
                 smooth.update(raw, mine)
-            plot.raw.setData(x, raw)
-            plot.smooth.setData(x, smooth.values)
-            plot.validation.setData(ex, points.epochs(f"validation_{name}"), symbol=_symbol(ex))
-            kept = slice(best, best + 1) if best >= 0 else slice(0)
-            plot.mark_best(ex[kept], points.epochs(f"validation_{name}")[kept])
+                plot.raw.setData(x, raw)
+                plot.smooth.setData(x, smooth.values)
+            if epochs:
+                plot.validation.setData(ex, points.epochs(f"validation_{name}"), symbol=_symbol(ex))
+                kept = slice(best, best + 1) if best >= 0 else slice(0)
+                plot.mark_best(ex[kept], points.epochs(f"validation_{name}")[kept])
             if theirs >= 0:
                 self._other_smooth[name].update(other.steps(name), theirs)
-            plot.other.setData(other.steps(self._x), self._other_smooth[name].values)
-            older = other.epochs(self._x)
-            plot.other_validation.setData(older, other.epochs(f"validation_{name}"), symbol=_symbol(older))
-        self.rate.smooth.setData(x, points.steps("learning_rate"))
-        self.rate.other.setData(other.steps(self._x), other.steps("learning_rate"))
+                plot.other.setData(other.steps(self._x), self._other_smooth[name].values)
+                older = other.epochs(self._x)
+                plot.other_validation.setData(older, other.epochs(f"validation_{name}"), symbol=_symbol(older))
+        if self.details.isChecked():
+            self.rate.smooth.setData(x, points.steps("learning_rate"))
+            self.rate.other.setData(other.steps(self._x), other.steps("learning_rate"))
+        self._changed = (-1, -1)
+        self._drawn = (len(points), float(x[-1]) if len(x) else 0.0, self._clock())
+        self._drawn_epochs = points.seen_epochs
         if self._following:
-            self._set_ranges()
+            self._set_ranges(calm=not everything)
         for plot in self.plots:
             plot.box.updateMatrix()  # now, not within the next paint, which would then be followed by another
         self._show_values()
 
-    def _set_ranges(self) -> None:
+    def _set_ranges(self, *, calm: bool = False) -> None:
+        """Show all there is; `calm`: and leave an axis alone that fits nearly as well."""
         ends = [1e-9]
         for points in (self.points, self.other):
             ends += [float(column[-1]) for column in (points.steps(self._x), points.epochs(self._x)) if len(column)]
@@ -457,9 +513,9 @@ class CurvesView(QWidget):
             low, high = (math.log10(low), math.log10(high)) if low > 0 else (-1.0, 0.0)
             if high - low < 0.3:
                 low, high = low - 0.15, high + 0.15
-            self.loss.box.setYRange(low, high, padding=0.06)
+            self.loss.set_y_range(low, high, padding=0.06, calm=calm)
         else:
-            self.loss.box.setYRange(0.0, high if high > 0 else 1.0, padding=0.06)
+            self.loss.set_y_range(0.0, high if high > 0 else 1.0, padding=0.06, calm=calm)
         accuracy = [self._smooth["accuracy"].values, self.points.epochs("validation_accuracy")]
         accuracy += [self._other_smooth["accuracy"].values[: len(self.other)], self.other.epochs("validation_accuracy")]
         low, high = _extent(accuracy)
@@ -470,14 +526,14 @@ class CurvesView(QWidget):
             low, high = _extent([np.array([low, high]), np.quantile(known, [0.005, 0.995])])
         if high - low < 0.5:  # a flat line: its noise is not worth the whole plot
             low, high = (0.0, 100.0) if not high else (low - 1, high + 1)
-        self.accuracy.box.setYRange(max(0.0, low), high, padding=0.09)
+        self.accuracy.set_y_range(max(0.0, low), high, padding=0.09, calm=calm)
         _, high = _extent([self.points.steps("learning_rate"), self.other.steps("learning_rate")])
-        self.rate.box.setYRange(0.0, high if high > 0 else 1.0, padding=0.1)
+        self.rate.set_y_range(0.0, high if high > 0 else 1.0, padding=0.1, calm=calm)
 
     def _show_values(self) -> None:
         """The numbers beside the names of the curves: at the crosshair, or the latest."""
         points, at = self.points, self._hovered
-        x, ex = points.steps(self._x), points.epochs(self._x)
+        x, ex = points.steps(self._x)[: self._drawn[0]], points.epochs(self._x)
         step = _nearest(x, at) if len(x) else -1
         epoch = _nearest(ex, at) if len(ex) else -1
         other_x = self.other.epochs(self._x)
@@ -510,21 +566,23 @@ class CurvesView(QWidget):
     def _on_smoothing(self, percent: int) -> None:
         # Even steps of the slider are even steps of memory: 0, then about 2 to 1,000 points.
         keep = 0.0 if percent == 0 else 1 - 10 ** (-0.3 - 2.7 * percent / 100)
-        for smooths, points in ((self._smooth, self.points), (self._other_smooth, self.other)):
-            for name, smooth in smooths.items():
-                smooth.keep = keep
-                smooth.update(points.steps(name), 0)
-        self._redraw(-1, -1)
+        for smooth in (*self._smooth.values(), *self._other_smooth.values()):
+            smooth.keep = keep
+        self._redraw()
 
     def _on_logarithmic(self, on: bool) -> None:
         self.loss.set_log(on)
         self.follow()
         self._show_values()
 
+    def _on_details(self) -> None:
+        self._arrange()
+        self._redraw()
+
     def _on_x(self) -> None:
         self._x = self.x_choice.currentData()
         self._hovered = None
-        self._redraw(-1, -1)
+        self._redraw()
         self.follow()
         self._arrange()
 
@@ -620,6 +678,13 @@ class Plot(QWidget):
         self._cross.setVisible(x is not None)
         if x is not None:
             self._cross.setPos(x)
+
+    def set_y_range(self, low: float, high: float, *, padding: float, calm: bool) -> None:
+        """Show these values; `calm`: unless they are shown already, and not very small."""
+        bottom, top = self.box.viewRange()[1]
+        fits = bottom <= low and high <= top and top - bottom <= SLACK * (high - low) * (1 + 2 * padding)
+        if not (calm and fits):
+            self.box.setYRange(low, high, padding=padding)
 
     def set_log(self, on: bool) -> None:
         self.log = on

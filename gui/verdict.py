@@ -5,10 +5,12 @@ In goes a `History`, out come sentences and numbers; nothing here draws.
 
 from __future__ import annotations
 
+import itertools
 import math
+from collections.abc import Iterable
 from pathlib import Path
 
-from engine import History, TrainingConfig
+from engine import History, Step, TrainingConfig
 
 GONE_WRONG = ("nan", "memory", "disk", "error")  # reasons to stop that nobody asked for
 
@@ -78,10 +80,9 @@ def in_the_background(history: History, state: str, config: TrainingConfig | Non
 
 def diagnosis(history: History, *, ended: bool = False) -> str:
     """The one thing about these curves that a person should know, or ""."""
-    losses = [step.loss for step in history.steps if math.isfinite(step.loss)]
     epochs, best = history.epochs, history.best
-    if len(losses) >= 60:
-        first, last = sum(losses[:10]) / 10, sum(losses[-20:]) / 20
+    if len(history.steps) >= 60:
+        first, last = _mean_loss(history.steps, 10), _mean_loss(reversed(history.steps), 20)
         if last > 1.3 * first:
             return "The loss is rising: a smaller learning rate should help."
         if last > 0.97 * first:
@@ -108,6 +109,12 @@ def diagnosis(history: History, *, ended: bool = False) -> str:
                 return f"It was still getting better (up from {before} an epoch earlier): more epochs may help."
             return f"Still getting better: up from {before} an epoch earlier."
     return ""
+
+
+def _mean_loss(steps: Iterable[Step], count: int) -> float:
+    """Of the first `count` steps whose loss is a number; a run is long, so the others are not looked at."""
+    losses = list(itertools.islice((step.loss for step in steps if math.isfinite(step.loss)), count))
+    return sum(losses) / len(losses) if losses else math.nan
 
 
 def current_epoch(history: History) -> int:

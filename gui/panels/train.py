@@ -593,14 +593,15 @@ class TrainPanel(QWidget):
         run = known.run
         before, was_alive, steps = known.state, known.alive, len(run.history.steps)
         run.poll()
-        known.state, known.alive = run.state, run.alive
+        known.state = run.state
+        known.alive = known.active or run.alive  # asking costs a millisecond
         if known.earlier is not None:
             if known.alive and known.active and run.history.started is known.earlier:
                 known.state = "preparing"  # what is known of the training is of the attempt before
             else:
                 known.earlier = None
-        best = run.history.best
-        if best is not known.best:
+        best_before, best = known.best, run.history.best
+        if best is not best_before:
             known.best = best
             if best is not None and run.model is not None:
                 self.model_ready.emit(run.name)
@@ -622,9 +623,12 @@ class TrainPanel(QWidget):
             return
         if known.active or known.state != before or known.alive != was_alive or len(run.history.steps) != steps:
             self._show_item(known)
-            if run.name == self._shown and (self.isVisible() or known.state != before or known.alive != was_alive):
-                self.curves.refresh()
-                self._show_state()
+            if run.name == self._shown:
+                if known.state != before or known.alive != was_alive or best is not best_before:
+                    self.curves.refresh()
+                    self._show_state()
+                elif self.isVisible() and (self.curves.refresh() or known.state == "preparing"):
+                    self._show_progress(known)  # the words keep step with the curves
 
     # Showing
 
@@ -666,11 +670,7 @@ class TrainPanel(QWidget):
             self._show_start()
             return
         run, history = known.run, known.run.history
-        headline, remark = what_happens(history, known.state, known.config, asked=known.asked)
-        self.headline.setText(headline)
-        self.remark.setText(remark)
-        self.bar.show_run(history, moving=known.state == "preparing")
-        self._show_facts(known)
+        self._show_progress(known)
         stopped = history.stopped
         resumable = not known.active and run.resumable
         self.pause_button.setVisible(known.active or resumable)
@@ -695,6 +695,15 @@ class TrainPanel(QWidget):
         self.copy_button.setEnabled(known.config is not None)
         self.copy_action.setEnabled(known.config is not None)
         self._show_start()
+
+    def _show_progress(self, known: _Known) -> None:
+        """What changes with every step."""
+        history = known.run.history
+        headline, remark = what_happens(history, known.state, known.config, asked=known.asked)
+        self.headline.setText(headline)
+        self.remark.setText(remark)
+        self.bar.show_run(history, moving=known.state == "preparing")
+        self._show_facts(known)
 
     def _show_start(self) -> None:
         waiting, starting = self._pending is not None, self._starter is not None

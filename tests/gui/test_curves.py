@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import dataclasses
+import itertools
 import math
 from pathlib import Path
 
@@ -15,6 +16,7 @@ from PySide6.QtWidgets import QApplication, QLabel
 from pytestqt.qtbot import QtBot
 
 from engine import Epoch, History, Started, Step, Stopped
+from engine.training.events import Paused
 from gui.curves import CHUNK, CurvesView, Points, Smoothed
 from gui.theme import theme
 from gui.verdict import diagnosis, duration, percent, seconds_left, what_happens
@@ -49,7 +51,7 @@ def a_run(steps: int, *, first: int = 1) -> History:
 
 @pytest.fixture
 def view(qtbot: QtBot) -> CurvesView:
-    view = CurvesView()
+    view = CurvesView(clock=itertools.count(0.0, 10.0).__next__)
     qtbot.addWidget(view)
     view.resize(700, 420)
     view.show()
@@ -156,6 +158,53 @@ def test_a_hundred_thousand_points_come_in_pieces(view: CurvesView, qtbot: QtBot
     history.append(step(100_001))
     view.refresh()
     assert len(view.points) == 100_001
+
+
+def test_what_one_would_hardly_see_is_not_drawn_yet(qtbot: QtBot) -> None:
+    now = [0.0]
+    view = CurvesView(clock=lambda: now[0])
+    qtbot.addWidget(view)
+    view.resize(700, 500)
+    view.show()
+    history = a_run(90)
+    view.show_run(history)
+    qtbot.waitUntil(lambda: not view._resized.isActive())
+
+    def drawn(seconds: float, *epochs: float) -> bool:
+        now[0] += seconds
+        for at in epochs:
+            history.append(dataclasses.replace(step(len(history.steps) + 1), epoch=at))
+        told = view.refresh()
+        assert len(view.points) == len(history.steps)
+        view.read_out(99.0)  # the last one that is drawn, however many are known
+        if told:
+            assert len(view.loss.raw.getData()[0]) == len(history.steps)
+        return told
+
+    assert not drawn(0.1, 4.6), "a moment ago"
+    assert drawn(0.4), "by now one sees it"
+    assert not drawn(0.5, 4.601, 4.602), "less than a pixel"
+    assert drawn(0.0, 4.7)
+    assert not drawn(0.1, 4.701)
+    assert drawn(1.0, 4.702), "a second later they are drawn however few they are"
+    assert not drawn(0.1)
+    history.append(epoch(5, 0.9, best=True))
+    assert drawn(0.0), "a whole epoch is drawn at once"
+    history.append(Paused(True, 50.0))
+    assert drawn(0.0, 4.703), "nothing else comes for a while"
+
+
+def test_the_axis_of_a_growing_curve_is_calm(view: CurvesView) -> None:
+    history = a_run(80)
+    view.show_run(history)
+    bottom, top = view.loss.box.viewRange()[1]
+    history.append(step(81, loss=0.9 * top))
+    view.refresh()
+    assert view.loss.box.viewRange()[1] == [bottom, top]
+    for number in range(82, 130):
+        history.append(step(number, loss=3 * top))
+    view.refresh()
+    assert view.loss.box.viewRange()[1][1] > 2.5 * top
 
 
 def test_points_are_thinned_to_the_size_that_the_plot_has_now(qtbot: QtBot) -> None:
