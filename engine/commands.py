@@ -647,7 +647,7 @@ def _get(options: argparse.Namespace) -> int:
         raise EngineError(
             f"“{options.name}” is here already and not to be downloaded.", f"There are: {', '.join(known)}."
         )
-    if any(each.name == card.name for each in zoo.model_cards()):
+    if any((each.name, each.origin) == (card.name, "downloaded") for each in zoo.model_cards()):
         found = zoo.model_card(card.name)
     elif options.file is not None:
         found = zoo.import_weights(options.file, card)

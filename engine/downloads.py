@@ -168,8 +168,8 @@ class _Download:
                 raise _BrokenOff(f"an answer of the kind {answer.status}, from another place than asked for")
             if not goes_on:  # the whole file from its beginning, whatever was asked for
                 have = 0
-            length = answer.headers.get("Content-Length", "")
-            total = have + int(length) if length.isdecimal() else 0
+            length = _number(answer.headers.get("Content-Length", ""))
+            total = have + length if length >= 0 else 0
             self._check_size(total, have)
             if not have:
                 validator = _validator_of(answer.headers)
@@ -338,8 +338,12 @@ class _Redirects(urllib.request.HTTPRedirectHandler):
 
 def _start(content_range: str | None) -> int:
     """The first byte of a partial answer ("bytes 100-199/200"); -1 if it does not say."""
-    first = (content_range or "").removeprefix("bytes ").partition("-")[0]
-    return int(first) if first.isdecimal() else -1
+    return _number((content_range or "").removeprefix("bytes ").partition("-")[0])
+
+
+def _number(text: str) -> int:
+    """What a server counts in a header; -1 where that is no number, or none that any file could have."""
+    return int(text) if text.isdecimal() and len(text) < 19 else -1
 
 
 def _validator_of(headers: Any) -> str:

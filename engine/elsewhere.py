@@ -25,7 +25,7 @@ _ROOT = Path(__file__).resolve().parents[1]
 def call(
     function: str, *, what: str, cancelled: Callable[[], bool] = lambda: False, hint: str = "", **arguments: Any
 ) -> Any:
-    """The answer of `function` ("engine.zoo:_store") to `arguments`, computed in another process.
+    """The answer of `function` ("engine.zoo:_convert") to `arguments`, computed in another process.
 
     Args:
         what: names the work, for the sentence that it was cancelled or failed ("Loading the model").

@@ -325,7 +325,7 @@ def _entries() -> list[ModelCard | EngineError]:
     for path, origin in _paths():
         card = _read(path, origin)
         if isinstance(card, ModelCard):
-            if card.name in taken:  # see `new_run` and `new_folder`, which take no such name
+            if card.name in taken:  # see `new_run` and `_new_name`, which take no such name
                 what = "run" if origin == "trained" else "model"
                 card = EngineError(
                     f"The {what} in {path.parent} has the name of another model.", "Rename its folder to use it."
@@ -743,9 +743,13 @@ def _keep_weights(card: dict[str, Any], file: str) -> None:
     kept = dataclasses.replace(
         known, weights=weights, sha256=hashlib.sha256(data).hexdigest(), origin="downloaded", layers=()
     )
+    there = (folder / "model.json").exists()
+    if not there:  # what a process that was ended in the middle has left
+        store.remove_folder(folder)
     try:
         store.replace_file(weights, lambda temporary: temporary.write_bytes(data))
         write_card(kept, folder / "model.json")
     except EngineError:
-        store.remove_folder(folder)
+        if not there:  # otherwise the model that was here before is as good as it was
+            store.remove_folder(folder)
         raise

@@ -19,7 +19,7 @@ import pytest
 import torch
 
 from engine import downloads, networks, store, zoo
-from engine.errors import Cancelled, EngineError
+from engine.errors import Cancelled, EngineError, WriteError
 from engine.types import Download, Frame, ModelCard
 from engine.vision import open_reader
 from tests.engine.server import FileServer, serving
@@ -212,6 +212,34 @@ def test_whole_download_from_a_server(mobile: tuple[ModelCard, Path], server: Fi
     assert not folder.exists()
     with pytest.raises(EngineError, match="not on this computer yet"):
         zoo.model_card(card.name)
+
+
+def test_a_model_that_is_here_survives_a_disk_without_room_and_leftovers_do_not(
+    mobile: tuple[ModelCard, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    card, path = mobile
+    folder = store.data_folder() / "models" / card.name
+    folder.mkdir(parents=True)
+    (folder / ".model.safetensors.99.tmp").write_bytes(b"of a process that was ended")
+    keep = json.loads(json.dumps({"card": zoo._values(card, Path("/")), "file": str(path)}))
+    replace = store.replace_file
+
+    def full(path: Path, write: Any) -> None:
+        if path.suffix == ".json":
+            raise WriteError("The disk is full.", "")
+        replace(path, write)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(store, "replace_file", full)
+        with pytest.raises(WriteError):
+            zoo._keep_weights(**keep)
+        assert not folder.exists()
+    zoo._keep_weights(**keep)
+    assert {file.name for file in folder.iterdir()} == {"model.json", "model.safetensors"}
+    monkeypatch.setattr(store, "replace_file", full)
+    with pytest.raises(WriteError):
+        zoo._keep_weights(**keep)
+    assert zoo.available(zoo.model_card(card.name))
 
 
 def test_offline_names_the_file_the_size_and_the_way_without(

@@ -233,6 +233,11 @@ def test_a_second_download_of_the_same_file_waits_for_the_first(server: FileServ
     assert len(failures) == 1
 
 
+@pytest.mark.parametrize(("text", "count"), [("700000", 700_000), ("", -1), ("9" * 5000, -1), ("1e9", -1)])
+def test_no_header_is_believed_to_be_a_number_that_is_none(text: str, count: int) -> None:
+    assert downloads._number(text) == downloads._start(f"bytes {text}-9/10") == count
+
+
 def test_sizes_are_for_people() -> None:
     assert [megabytes(size) for size in (102_538_543, 14_069_793, 1_400_000, 9_000, 0)] == [
         "103 MB",
