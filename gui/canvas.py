@@ -51,6 +51,7 @@ PAPER = (840, 560)  # units; wide enough for a number of four digits
 PEN_WIDTHS = (4, 80)
 PEN_WIDTH = 24
 MARGIN = 12
+REST = 0.8  # seconds after which the hand that drew is taken to rest
 
 
 @dataclass
@@ -145,6 +146,7 @@ class Canvas(QWidget):
         self._pen_width = PEN_WIDTH
         self._eraser = False
         self._index = 0
+        self._sent = 0.0
         self._labels: tuple[_Placed, ...] = ()
         self._chips: dict[tuple[str, bool, float, str], QPixmap] = {}  # what is written beside the boxes
         self._network = QImage(*PAPER, QImage.Format.Format_Grayscale8)
@@ -181,8 +183,8 @@ class Canvas(QWidget):
 
     @property
     def drawing(self) -> bool:
-        """The pen is down."""
-        return self._stroke is not None
+        """The pen is down, or was a moment ago."""
+        return self._stroke is not None or self._clock() - self._sent < REST
 
     @property
     def can_undo(self) -> bool:
@@ -232,7 +234,8 @@ class Canvas(QWidget):
 
     def submit(self) -> None:
         """Have the drawing read as it is now; a picture on the white paper is a scan, which is read like a drawing."""
-        self.frame.emit(Frame(self.picture(), "canvas", self._index, self._clock(), drawing=True))
+        self._sent = self._clock()
+        self.frame.emit(Frame(self.picture(), "canvas", self._index, self._sent, drawing=True))
         self._index += 1
 
     def set_labels(self, labels: tuple[Label, ...]) -> None:
