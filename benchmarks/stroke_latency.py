@@ -9,6 +9,7 @@ drawings through `Classifier.predict` alone.
 
 from __future__ import annotations
 
+import gc
 import itertools
 import time
 from collections.abc import Callable
@@ -86,6 +87,7 @@ def main() -> None:
     while not painted or painted[-1][1].classification is None:  # until the network is there and has read something
         play([button(press, 0.4, 0.3), move(0.6, 0.3), button(release, 0.45, 0.8), *[None] * 60])
     moves.clear()
+    gc.freeze()  # as the program does after its start; and this list of results must not make collections long
     actions: list[Callable[[float], None] | None] = []
     for _ in range(ROUNDS):
         for number, strokes in enumerate(DIGITS.values()):

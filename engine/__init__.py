@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from engine.concurrency import Latest as Latest
+    from engine.concurrency import Lock as Lock
     from engine.concurrency import Worker as Worker
     from engine.concurrency import on_thread_failure as on_thread_failure
     from engine.downloads import megabytes as megabytes
@@ -70,7 +71,7 @@ if TYPE_CHECKING:
     from engine.zoo import remove_model as remove_model
 
 _HOMES = {
-    "engine.concurrency": "Latest Worker on_thread_failure",
+    "engine.concurrency": "Latest Lock Worker on_thread_failure",
     "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",
     "engine.export": "DetectionExport",

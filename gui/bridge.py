@@ -11,9 +11,9 @@ import time
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
-from PySide6.QtCore import QMutex, QMutexLocker, QObject, Qt, Signal, Slot
+from PySide6.QtCore import QObject, Qt, Signal, Slot
 
-from engine import EngineError, Latest, Worker
+from engine import EngineError, Latest, Lock, Worker
 
 if TYPE_CHECKING:
     from engine import Capture, CaptureState, Frame, LiveSession, ModelCard, ModelState, Result
@@ -63,7 +63,7 @@ class Bridge(QObject):
         self._session: LiveSession | None = None
         self._sessions: list[LiveSession] = []  # made, whether adopted yet or not
         self._opening = 0
-        self._heard = QMutex()  # held while a frame is handed in, so that none comes late
+        self._heard = Lock()  # held while a frame is handed in, so that none comes late
         self._hears_source = True
         self._workers: list[Worker] = []
         self._closed = False
@@ -105,13 +105,13 @@ class Bridge(QObject):
     def submit(self, frame: Frame) -> None:
         """Have a frame read; a newer one replaces it while it waits."""
         self._last_frame = frame
-        with QMutexLocker(self._heard):
+        with self._heard:
             if self._session is not None:
                 self._session.submit(frame)
 
     def hear_source(self, on: bool) -> None:
         """Whether the frames of the source are read; once it is off, not even the one under way is."""
-        with QMutexLocker(self._heard):
+        with self._heard:
             self._hears_source = on
 
     def watch(self, layer: str | None, region: int = 0) -> None:
@@ -226,7 +226,7 @@ class Bridge(QObject):
         self._emit(self._model_changed, state)
 
     def _on_frame(self, frame: Frame) -> None:
-        with QMutexLocker(self._heard):
+        with self._heard:
             if not self._hears_source:
                 return
             if self._session is not None:

@@ -177,6 +177,7 @@ class MainWindow(QMainWindow):
         self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight)
         self.train: Any = None
         self._train_ahead: Any = None  # what is built of it before it is opened
+        self._stages_loaded = False  # or being loaded
         self._ahead = QTimer(self)
         self._ahead.setInterval(BUILD_PAUSE)
         self._ahead.timeout.connect(self._build_ahead)
@@ -439,15 +440,21 @@ class MainWindow(QMainWindow):
         state = self.bridge.state
         if state is not None:
             self.inside.set_model(state)
-        self.bridge.call(_load_stages, lambda _: self._ahead.start())
+        self._ahead.start()
 
     def _build_ahead(self) -> None:
-        """Build Train a little further while the pen rests, so that it opens at once."""
+        """Load the other stages and build Train, a little further while the pen rests, so that they open at once."""
         if self.train is not None:
             self._ahead.stop()
+        elif self.canvas.drawing:
+            return
+        elif not self._stages_loaded:
+            self._stages_loaded = True
+            self._ahead.stop()
+            self.bridge.call(_load_stages, lambda _: self._ahead.start())
         elif self._train_ahead is None:
             self._train_ahead = self._new_train()
-        elif not self.canvas.drawing and not self._train_ahead.build_on():
+        elif not self._train_ahead.build_on():
             self._ahead.stop()
 
     def _new_train(self) -> Any:
