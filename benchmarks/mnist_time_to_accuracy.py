@@ -105,6 +105,7 @@ def main() -> None:
     data = DATASETS["mnist"].load(
         source, seed=0, image_size=0, progress=lambda what, share: None, cancelled=lambda: False
     )
+    assert isinstance(data, DataSet)
     runs = [ours(data, seed) for seed in range(options.seeds)]
     seconds = max(run[0] for run in runs)
     accuracy = min(run[1] for run in runs)
