@@ -231,7 +231,6 @@ class MainWindow(QMainWindow):
         self.bridge.refresh_cards()
         if self.canvas.empty:
             self.canvas.submit()
-        QTimer.singleShot(1500, self._background, self._background.start)
 
     def closeEvent(self, event: QCloseEvent) -> None:
         self._remember()
@@ -443,7 +442,10 @@ class MainWindow(QMainWindow):
         self._ahead.start()
 
     def _build_ahead(self) -> None:
-        """Load the other stages and build Train, a little further while the pen rests, so that they open at once."""
+        """Load the other stages and build Train, a little further while the pen rests, so that they open at once.
+
+        A run that outlived the window before is looked for then, too: all that takes the interpreter from the pen.
+        """
         if self.train is not None:
             self._ahead.stop()
         elif self.canvas.drawing:
@@ -451,6 +453,7 @@ class MainWindow(QMainWindow):
         elif not self._stages_loaded:
             self._stages_loaded = True
             self._ahead.stop()
+            self._background.start()
             self.bridge.call(_load_stages, lambda _: self._ahead.start())
         elif self._train_ahead is None:
             self._train_ahead = self._new_train()

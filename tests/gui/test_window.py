@@ -381,7 +381,7 @@ def test_train_is_built_while_nobody_needs_the_window(qtbot, home: Path) -> None
     qtbot.waitSignal(window._ahead.timeout, timeout=60_000).wait()
     assert window.canvas.drawing and not hasattr(window._train_ahead, "form"), "not while the pen is down"
     qtbot.mouseRelease(window.canvas, Qt.MouseButton.LeftButton, pos=paper)
-    qtbot.waitUntil(lambda: not window._ahead.isActive(), timeout=60_000)
+    qtbot.waitUntil(lambda: window._train_ahead is not None and not window._ahead.isActive(), timeout=60_000)
     assert window.train is None and window.mode == "draw"
     window.set_mode("train")
     assert window.train is window._train_ahead and window._stack.currentWidget() is window.train
