@@ -140,10 +140,13 @@ def load_coco(
         )
     size = image_size or _SIZE
     if size % 32:
-        raise EngineError("The picture size of a detector must be a multiple of 32.", f"{size // 32 * 32} would do.")
+        near = max(32, round(size / 32) * 32)
+        raise EngineError("The picture size of a detector must be a multiple of 32.", f"{near} would do.")
     listed = read_coco(folder / "train.json"), read_coco(folder / "val.json")
     if listed[0].classes != listed[1].classes:
         raise EngineError("train.json and val.json have different categories.", "Give both the same list.")
+    if not listed[0].classes:
+        raise EngineError(f"{listed[0].path} names no categories.", "There must be a class for the boxes to be of.")
     kept = int(size * _ROOM) // 2 * 2
 
     def corner(image: Image) -> tuple[Image, Transform]:
@@ -231,7 +234,14 @@ def _scenes(
     """One part: its pictures as `place` lays them on a square of `size`, and what could not be read."""
     entries, classes = listed.entries, len(listed.classes)
     most = max((len(entry.truth.class_id) for entry in entries), default=0) or 1
-    images = torch.full((len(entries), 3, size, size), GREY, dtype=torch.uint8)
+    try:
+        images = torch.full((len(entries), 3, size, size), GREY, dtype=torch.uint8)
+    except RuntimeError as error:  # torch's way to say that there is no memory
+        raise EngineError(
+            f"{len(entries):,} pictures of {size} × {size} pixels need {len(entries) * 3 * size**2 / 1e9:.1f} GB of "
+            "memory, which this computer does not have free.",
+            "Choose a smaller picture size, or write fewer pictures into the JSON file.",
+        ) from error
     sizes = torch.zeros((len(entries), 2))
     placed = torch.zeros((len(entries), most, 4))
     labels = torch.full((len(entries), most), -1)
@@ -245,10 +255,12 @@ def _scenes(
         images[number] = torch.from_numpy(square).permute(2, 0, 1)
         sizes[number] = torch.tensor([transform.width * transform.scale[0], transform.height * transform.scale[1]])
         truth = entry.truth
+        height, width = image.shape[:2]
+        boxes = truth.xyxy.clip(0, (width, height, width, height))  # some are written to reach over the edge
         # A crowd is no object to learn, and boxes without an extent are none at all.
-        rows = ~truth.crowd & (truth.xyxy[:, 2:] > truth.xyxy[:, :2]).all(axis=1)
+        rows = ~truth.crowd & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
         count = int(rows.sum())
-        placed[number, :count] = torch.from_numpy(transform.to_square(truth.xyxy[rows]))
+        placed[number, :count] = torch.from_numpy(transform.to_square(boxes[rows]))
         labels[number, :count] = torch.from_numpy(truth.class_id[rows])
         if truth.known is not None:
             known[number] = False

@@ -326,7 +326,7 @@ class _Training:
             classes=task.classes,
             weights=folder / "model.safetensors",
             parameters=sum(p.numel() for p in self.model.parameters()),
-            metrics={"validation accuracy": self.best_accuracy, "validation loss": self.best_loss},
+            metrics={task.measure: self.best_accuracy, "validation loss": self.best_loss},
             notes=f"Trained on {self.data.name}, epoch {self.best_epoch} of {config.epochs}.",
             recipe=config.to_toml(),
             licence="yours",
@@ -359,7 +359,7 @@ class _Training:
         with contextlib.suppress(EngineError):
             # Weights kept after the checkpoint (the run was stopped within an epoch) are only replaced by better ones.
             kept = zoo.read_card(folder / "model.json").metrics
-            accuracy, loss = kept.get("validation accuracy", 0.0), kept.get("validation loss", math.inf)
+            accuracy, loss = kept.get(self.task.measure, 0.0), kept.get("validation loss", math.inf)
             if (accuracy, -loss) > (self.best_accuracy, -self.best_loss):
                 self.best_epoch, self.best_accuracy, self.best_loss = self.epoch + 1, accuracy, loss
 

@@ -51,9 +51,11 @@ class Task(Protocol):
         arguments: of the network's builder.
         count: training pictures.
         validation_count: pictures that are measured after an epoch.
+        measure: what the score of the validation part is, as the card calls it.
     """
 
     name: TaskName
+    measure: str
     classes: tuple[str, ...]
     arguments: dict[str, Any]
     count: int
@@ -108,12 +110,11 @@ class Classification:
     """One class a picture: cross entropy and the share of right answers."""
 
     name: TaskName = "classification"
+    measure = "validation accuracy"
 
     def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device) -> None:
         if len(data.train.labels) < 2:
-            raise EngineError(
-                "There are too few pictures to train on.", "Put at least two into the folder of each class."
-            )
+            raise EngineError("There are too few pictures to train on.", "Each class needs two at least.")
         self._config, self._data, self._device = config, data, device
         self._images = data.train.images.to(device)
         self._labels = data.train.labels.to(device)
@@ -121,8 +122,7 @@ class Classification:
         self._augment = AUGMENTATIONS[config.augmentation]
         self.classes = data.classes
         self.arguments: dict[str, Any] = {"dropout": config.dropout}
-        width = config.describe()["width"].only_for
-        if width is not None and config.model in width[1]:
+        if config.matters("width"):
             self.arguments["width"] = config.width
         self.count, self.validation_count = len(data.train), len(data.validation)
 
@@ -195,6 +195,7 @@ class Detection:
     """Boxes: a task-aligned assignment, and mean average precision at an IoU of 0.5."""
 
     name: TaskName = "detection"
+    measure = "validation mAP@0.5"
 
     def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device
