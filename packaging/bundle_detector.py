@@ -21,6 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
 
 from engine import zoo  # noqa: E402
+from engine.training.config import TrainingConfig  # noqa: E402
 from engine.types import ModelCard  # noqa: E402
 from engine.vision.detect import Detector  # noqa: E402
 from engine.vision.evaluate import evaluate  # noqa: E402
@@ -55,6 +56,11 @@ def main() -> None:
 
 def bundle(run: Path, data: Path) -> None:
     """Weights and card of `run` into the resources, with measured figures."""
+    recipe, began = TrainingConfig.read(RECIPE).values(), TrainingConfig.read(run / "run.toml").values()
+    for name in sorted(recipe.keys() - {"folder", "device"}):
+        if recipe[name] != began[name]:
+            said = f"the recipe says {recipe[name]!r}, the run was made with {began[name]!r}"
+            print(f"{name}: {said}; whoever follows the recipe would get another network", file=sys.stderr)
     weights = MODELS / "detector.safetensors"
     state = load_file(run / "model.safetensors")
     save_file({name: value.to(torch.float16) for name, value in state.items()}, weights)
