@@ -602,7 +602,9 @@ def _models(options: argparse.Namespace) -> int:
     if not cards and not options.json:
         _say("There are no models yet. Train one: python main.py train RUN.toml")
     here = {card.name for card in cards}
-    for card in (*cards, *(card for card in zoo.catalogue() if card.name not in here)):
+    listed = [*cards, *(card for card in zoo.catalogue() if card.name not in here)]
+    widest = max((len(card.name) for card in listed), default=0)
+    for card in listed:
         if options.json:
             _print_json(_about_model(card))
             continue
@@ -612,7 +614,8 @@ def _models(options: argparse.Namespace) -> int:
         missing = ""
         if card.name not in here and card.download is not None:
             missing = f"; not here yet, {megabytes(card.download.size)}: python main.py get {card.name}"
-        _say(f"{card.name:<24} {card.task}, {len(card.classes)} classes, {card.parameters:,} parameters{best}{missing}")
+        about = f"{card.task}, {len(card.classes)} classes, {card.parameters:,} parameters"
+        _say(f"{card.name:<{widest}}  {about}{best}{missing}")
     return 0
 
 
