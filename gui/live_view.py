@@ -63,6 +63,7 @@ if TYPE_CHECKING:
 RECENT = 8
 OTHERS = ("file", "folder", "screen", "digits")  # what can be looked at without a camera
 JUMP = 5.0  # seconds of a video
+PATIENCE = (0.4, 5.0)  # seconds without a result after which frames are shown that nobody has read; at least, at most
 
 
 class TimingStrip(QWidget):
@@ -209,12 +210,14 @@ class LiveStage(QWidget):
         self._resume = False  # what played when the stage was left plays again when one comes back
         self._cameras: list[Camera] | None = None
         self._state: CaptureState | None = None
-        self._last_result = 0.0
+        self._last_result = 0.0  # when
+        self._patience = PATIENCE[0]
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
         self.picture = LivePicture(sight)
         self.controls = SightControls(sight)
         self.recorder = Recorder(bridge, self)
+        self.recorder.ready.connect(self._record_shown)
         self.recorder.changed.connect(self._show_recording)
         self.recorder.ended.connect(self._recorded)
         self.exporter = Exporter(bridge, self)
@@ -356,6 +359,7 @@ class LiveStage(QWidget):
         self._end_recording()
         self._sight.forget()
         self._opened = self._bridge.now()
+        self._last_result, self._patience = 0.0, PATIENCE[0]
         self._spec = spec
         self._state = None
         self._timings = None
@@ -425,8 +429,6 @@ class LiveStage(QWidget):
         if info is not None:
             self.recorder.start(path, what, fps=info.fps)
             self.recorder.stand_still(not self.playing)
-            if self.picture.frame is not None:
-                self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
 
     def toggle_export(self) -> None:
         """Write what is found to a file from now on, or finish that file."""
@@ -517,7 +519,10 @@ class LiveStage(QWidget):
         """Show a frame that has been read; `Sight` has taken the result."""
         if not self.plays(result.frame):
             return
-        self._last_result = time.perf_counter()
+        now = time.perf_counter()
+        # A slow network is waited for: frames in between would make its boxes flicker.
+        self._patience = max(PATIENCE[0], min(PATIENCE[1], 3 * (now - self._last_result)))
+        self._last_result = now
         self._timings = result.timings
         if result.detections is not None and self._sight.shown is not None:
             self.exporter.take(result.frame, self._sight.shown)
@@ -557,7 +562,7 @@ class LiveStage(QWidget):
             self.picture.setFocus()
             self._enable()
         self.picture.show_frame(frame, result)
-        self.recorder.take(frame, self.picture.overlay, self.picture.label_font)
+        self._record_shown()
         info = self._info
         if info is not None and info.frames and not self.scrub.isSliderDown():
             self.scrub.setValue(frame.index)
@@ -571,7 +576,7 @@ class LiveStage(QWidget):
             self.showing.emit(self.shows_picture)
 
     def _take_preview(self, frame: Frame) -> None:
-        if self.plays(frame) and time.perf_counter() - self._last_result > 0.4:
+        if self.plays(frame) and time.perf_counter() - self._last_result > self._patience:
             self._show(frame, None)
 
     def _take_state(self, state: CaptureState) -> None:
@@ -643,6 +648,10 @@ class LiveStage(QWidget):
         self._export_action.setText("End writing the boxes" if writes else "Write the boxes to a file…")
         self._export_action.setEnabled(writes or (self.shows_picture and self._sight.card is not None))
         self._recorded_so_far.setText(" · ".join(filter(None, (self.recorder.words, self.exporter.words))))
+
+    def _record_shown(self) -> None:
+        if self.picture.frame is not None:
+            self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
 
     def _end_recording(self) -> None:
         if self.recorder.on:

@@ -24,10 +24,12 @@ class Recorder(QObject):
     Attributes:
         what: "drawn": what is shown; "plain": every frame of the source.
     Signals:
+        ready(): pictures can be handed in from now on.
         changed(): it has begun, grown, or ended.
         ended(RecordingState): the video is in its place, or is not going to be.
     """
 
+    ready = Signal()
     changed = Signal()
     ended = Signal(object)
 
@@ -42,6 +44,7 @@ class Recorder(QObject):
         self._stopping = False
         self._closed = False
         self._still = False
+        self._newest: Frame | None = None
         self._finished.connect(self._end, Qt.ConnectionType.QueuedConnection)
         self._growing = QTimer(self)
         self._growing.setInterval(250)
@@ -73,6 +76,7 @@ class Recorder(QObject):
             return
         self._beginning, self._stopping, self._still = True, False, False
         self.what = what
+        self._newest = None
 
         def begin() -> Recording | None:
             from engine import EngineError, Recording
@@ -116,8 +120,9 @@ class Recorder(QObject):
         """A picture that is shown now."""
         if self._recording is None or self.what != "drawn":
             return
-        if self._still:
+        if self._still and frame is not self._newest:  # again with what was found in it: in place of itself
             self._recording.gap()
+        self._newest = frame
         # Painted in the recording's thread: it may take as long as it takes there.
         self._recording.add(frame.time, lambda: painted_pixels(frame.image, overlay, font))
 
@@ -131,6 +136,7 @@ class Recorder(QObject):
             elif self.what == "plain":
                 self._bridge.tap = self._plain
             self._growing.start()
+            self.ready.emit()
         self.changed.emit()
 
     def _plain(self, frame: Frame) -> None:
