@@ -79,7 +79,7 @@ class DataSet:
         mean: of each channel over the training part, 0..1.
         std: standard deviation of each channel, 0..1.
         test: kept apart from both; ``None`` where there is none.
-        skipped: files that could not be read and were left out.
+        skipped: what could not be read and was left out: the name of a file, or a sentence, each.
     """
 
     name: str

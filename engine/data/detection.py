@@ -85,7 +85,7 @@ class SceneData:
         transforms: where each picture of the validation part lies on its square.
         image_size: side of the network's input in pixels.
         mean, std: of each channel, 0..1.
-        skipped: files that could not be read and were left out.
+        skipped: what could not be read and was left out: the name of a file, or a sentence, each.
     """
 
     name: str

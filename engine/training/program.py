@@ -95,6 +95,8 @@ class _Driver:
                 progress=self._progress,
                 cancelled=self._asked_to_end,
             )
+            if data.skipped:  # stdout is for events; the window keeps stderr in log.txt
+                print(f"Left out, since it cannot be read ({len(data.skipped):,}): {data.skipped[0]}", file=sys.stderr)
             classes = [name.strip() for name in config.classes.split(",") if name.strip()]
             if classes and config.matters("classes"):
                 data = data.only(classes)

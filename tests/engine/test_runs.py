@@ -252,11 +252,12 @@ def test_classes_that_have_no_say_or_name_nothing_leave_all(
 ) -> None:
     """A form keeps what was typed into a field that another choice has hidden since."""
     split = Split(torch.zeros((4, 1, 28, 28), dtype=torch.uint8), torch.arange(4) % 2)
-    small = DataSet(name=data, classes=("a", "b"), train=split, validation=split, mean=(0.5,), std=(0.5,))
+    small = DataSet(data, ("a", "b"), split, split, (0.5,), (0.5,), skipped=("b/broken.png", "b/empty.png"))
     monkeypatch.setitem(data_module.DATASETS, data, data_module.Entry("", "", lambda folder, **_: small))
     monkeypatch.setattr(program.signal, "signal", lambda *_: None)
     run = new_run(TrainingConfig(data=data, classes=classes, epochs=1), folder=tmp_path / "run")
-    assert program.main([str(run.folder / "run.toml"), "--out", str(run.folder)]) == 0, capsys.readouterr().err
+    assert program.main([str(run.folder / "run.toml"), "--out", str(run.folder)]) == 0
+    assert capsys.readouterr().err == "Left out, since it cannot be read (2): b/broken.png\n"
     started = read(run).started
     assert started is not None and started.classes == ("a", "b")
 
