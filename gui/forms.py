@@ -72,7 +72,7 @@ class Form(QWidget):
                 grid.addWidget(heading, line, 0, 1, 3)
                 line += 1
             row = _Row(name, info, default=self._defaults[name], form=self)
-            row.edited.connect(self._on_edited)
+            row.edited.connect(self._on_data if name == "data" else self._on_edited)
             row.place(grid, line)
             self._rows[name] = row
             line += 2
@@ -112,11 +112,12 @@ class Form(QWidget):
                 row = self._rows[name]
                 with QSignalBlocker(row):
                     row.set_value(value)
+        self._set_defaults()
         self._on_edited()
 
     def reset(self) -> None:
         """All fields back to their defaults."""
-        self.set_values(self._defaults)
+        self.set_values(self._kind().values())
 
     def editor(self, name: str) -> QWidget:
         """The input of one field: a QComboBox, a NumberBox, a FolderEdit or a QLineEdit."""
@@ -175,6 +176,20 @@ class Form(QWidget):
                 judged = value, None
             self._judged[name] = judged
         return judged[1]
+
+    def _on_data(self) -> None:
+        """Other data were chosen: what nobody has changed follows what suits them."""
+        untouched = [name for name in self._others() if self._rows[name].value() == self._defaults[name]]
+        self._set_defaults()
+        self.set_values({name: self._defaults[name] for name in untouched})
+
+    def _set_defaults(self) -> None:
+        self._defaults = self._kind.suited_to(self._rows["data"].value())
+        for name in self._others():
+            self._rows[name].default = self._defaults[name]
+
+    def _others(self) -> list[str]:
+        return [name for name in self._rows if name != "data"]
 
     def _on_edited(self) -> None:
         self._refresh()

@@ -299,6 +299,11 @@ class TrainingConfig:
                 values[name] = str(place if place.is_absolute() else (path.resolve().parent / place))
         return cls.from_mapping(values)
 
+    @classmethod
+    def suited_to(cls, data: str) -> dict[str, Any]:
+        """The settings to begin with on this data set: the defaults, and what else its pictures ask for."""
+        return {**cls().values(), **_SUITED.get(data, {}), "data": data}
+
     def matters(self, name: str) -> bool:
         """Whether the other settings leave this one any say; a form hides one that has none."""
         only_for = self.describe()[name].only_for
@@ -320,6 +325,28 @@ class TrainingConfig:
             lines.append(f"{name} = {_quote(value) if isinstance(value, str) else repr(value)}")
         return "\n".join(lines) + "\n"
 
+
+_SUITED: dict[str, dict[str, Any]] = {
+    # Large pictures need memory, so few go into a step, and smaller steps; boxes are learnt slowly.
+    "coco": {
+        "model": "detector",
+        "epochs": 40,
+        "batch_size": 16,
+        "learning_rate": 0.0015,
+        "weight_decay": 0.05,
+        "average_weights": 0.999,
+    },
+    "crops": {
+        "model": "objects",
+        "augmentation": "picture",
+        "epochs": 12,
+        "batch_size": 128,
+        "learning_rate": 0.004,
+        "weight_decay": 0.05,
+        "average_weights": 0.998,
+    },
+}
+"""What differs from the defaults where a data set is chosen."""
 
 _KINDS = {str: "text", int: "a whole number", float: "a number"}
 

@@ -209,3 +209,17 @@ def test_recipes_are_saved_and_opened(form: Form, qtbot: QtBot, tmp_path: Path) 
         form.read_recipe(str(tmp_path / "b.toml"))
     assert failed.args is not None and "Epochs" in str(failed.args[0])
     assert form.value() == config
+
+
+def test_other_data_bring_settings_that_suit_them(form: Form) -> None:
+    form.set_values({"epochs": 7})
+    data = form.editor("data")
+    assert isinstance(data, QComboBox)
+    data.setCurrentIndex(data.findData("coco"))
+    value = form.value()
+    assert (value.model, value.batch_size, value.average_weights) == ("detector", 16, 0.999)
+    assert value.epochs == 7, "what somebody has chosen stays"
+    data.setCurrentIndex(data.findData("mnist"))
+    assert form.value() == TrainingConfig(data="mnist", epochs=7)
+    form.set_value(TrainingConfig(data="coco", model="detector", batch_size=256))
+    assert form.value().batch_size == 256, "a recipe is shown as it is"
