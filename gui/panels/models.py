@@ -303,7 +303,8 @@ class ModelsPanel(QWidget):
         card = QFrame()
         set_role(card, card=True)
         inner = QVBoxLayout(card)
-        inner.setContentsMargins(24, 20, 24, 20)
+        # Room at the end, so that the last button can be scrolled from under a notice.
+        inner.setContentsMargins(24, 20, 24, 110)
         inner.setSpacing(12)
         inner.addWidget(self._title)
         inner.addLayout(buttons)
