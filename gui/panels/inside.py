@@ -667,7 +667,7 @@ def what_it_does(layer: Layer) -> str:
         ("softmax", "Turns the last numbers into shares that add up to 100 %."),
         ("norm", "Brings every map to a similar range of values."),
         ("drop", "Switches units off at random, only while training."),
-        ("conv", "Slides a small pattern, its kernel, over its input; bright is where it fits."),
+        ("conv", "Strong is where its kernel fits the input."),
         ("fully", "Adds up everything before it, each with a weight of its own."),
         ("fc", "Adds up everything before it, each with a weight of its own."),
         ("linear", "Adds up everything before it, each with a weight of its own."),
@@ -680,9 +680,9 @@ def what_it_does(layer: Layer) -> str:
 def _kernel_words(own: Maps, reach: float) -> str:
     count, height, width = own.shape
     if height == width == 1:
-        return f"Right: its {count} weights; blue negative, red positive, up to {reach:.2f}"
+        return f"Right: its {count} weights, red positive, up to {reach:.2f}"
     what = f"its kernel, {height} × {width}" + (f" for each of {count} inputs" if count > 1 else "")
-    return f"Right: {what}; blue negative, red positive, up to {reach:.2f}"
+    return f"Right: {what}, red positive, up to {reach:.2f}"
 
 
 def _ends(high: float, *, signed: bool) -> tuple[str, str]:
