@@ -73,6 +73,7 @@ class AnswerPanel(QWidget):
         self._slow.setSingleShot(True)
         self._slow.setInterval(400)
         self._slow.timeout.connect(self._say_loading)
+        self._last: Result | None = None
         self._say_loading()
         theme.changed.connect(self.update)
 
@@ -103,6 +104,10 @@ class AnswerPanel(QWidget):
         elif state.phase == "failed":
             if self._card is None and state.error is not None:
                 self.reading.set("No network is running", state.error.message, loud=False)
+            elif self._last is not None:  # the network that ran goes on, and so does its answer
+                self.set_result(self._last)
+            else:
+                self._current.clear()
         elif state.card is not None:
             self._card = state.card
             self._current = self.boxes if state.card.task == "detection" else self.classes
@@ -113,14 +118,17 @@ class AnswerPanel(QWidget):
 
     def clear(self) -> None:
         """Nothing has been read."""
+        self._last = None
         self._current.clear()
 
     def set_result(self, result: Result) -> None:
         """Show a result; it is painted with the next frame of the window."""
-        self._unpainted = result
+        self._last = self._unpainted = result
         self._current.set_result(result)
 
     def _say_loading(self) -> None:
+        if self._card is not None:
+            self._current.clear()  # the answer of another network does not belong under these words
         meanwhile = {
             "paper": "You can draw already; it is read in a moment.",
             "picture": "The picture plays already; it is looked at in a moment.",

@@ -59,6 +59,18 @@ def test_before_a_network_is_ready_it_says_that_one_can_draw(panel: AnswerPanel)
     panel.grab()
 
 
+def test_a_network_that_cannot_be_loaded_leaves_the_answer_of_the_one_that_runs(panel: AnswerPanel, qtbot) -> None:
+    names = ("cat", "dog")
+    panel.set_model(ModelState("net", "ready", card(names, kind="picture")))
+    panel.set_result(result(Classification(names, shares(2, 1, 0.9)), colour=True))
+    assert panel.reading.text == "dog"
+    panel.set_model(ModelState("other", "loading"))
+    qtbot.waitUntil(lambda: "Getting the network ready" in panel.reading.text)
+    assert not any(panel.bars.values.values()) and panel.input.image() is None
+    panel.set_model(ModelState("other", "failed", error=EngineError("The weights are missing.")))
+    assert panel.reading.text == "dog" and panel.bars.values["dog"] == pytest.approx(0.9)
+
+
 def test_of_a_thousand_classes_the_five_most_probable_are_shown(panel: AnswerPanel) -> None:
     names = tuple(f"kind of bird number {i}" for i in range(1000))
     panel.set_model(ModelState("net", "ready", card(names, kind="picture")))
