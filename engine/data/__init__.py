@@ -7,6 +7,7 @@ training and a validation part, sometimes a test part. A new data set is one ent
 from __future__ import annotations
 
 import gzip
+import importlib
 import math
 import struct
 import zlib
@@ -506,43 +507,21 @@ def join(splits: Sequence[Split]) -> Split:
     return Split(torch.cat([s.images for s in splits]), torch.cat([s.labels for s in splits]))
 
 
-def _load_mixture(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress = _silent,
-    cancelled: Callable[[], bool] = _never,
-) -> DataSet:
-    from engine.data.mixture import load_mixture
+def _in(module: str, name: str) -> Load:
+    """A loader of another module of this room, which is imported only when its data are asked for."""
 
-    return load_mixture(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
+    def load(
+        folder: Path | None = None,
+        *,
+        seed: int = 0,
+        image_size: int = 0,
+        progress: Progress = _silent,
+        cancelled: Callable[[], bool] = _never,
+    ) -> DataSet | SceneData:
+        loader: Load = getattr(importlib.import_module(f"engine.data.{module}"), name)
+        return loader(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
 
-
-def _load_coco(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress = _silent,
-    cancelled: Callable[[], bool] = _never,
-) -> SceneData:
-    from engine.data.detection import load_coco
-
-    return load_coco(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
-
-
-def _load_crops(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress = _silent,
-    cancelled: Callable[[], bool] = _never,
-) -> DataSet:
-    from engine.data.detection import load_crops
-
-    return load_crops(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
+    return load
 
 
 DATASETS: dict[str, Entry] = {
@@ -569,17 +548,17 @@ DATASETS: dict[str, Entry] = {
     "coco": Entry(
         "A folder of pictures with boxes",
         "Pictures with boxes in COCO's format: train.json and val.json, the pictures beside them or in tar files.",
-        _load_coco,
+        _in("detection", "load_coco"),
     ),
     "crops": Entry(
         "What is in the boxes",
         "Every box of a COCO folder as a picture of its own, for a classifier.",
-        _load_crops,
+        _in("detection", "load_crops"),
     ),
     "digits": Entry(
         "All digits",
         "The mix for the bundled network: MNIST, pen strokes, drawn and scanned digits, and what is no digit.",
-        _load_mixture,
+        _in("mixture", "load_mixture"),
     ),
 }
 """Every data set by the name that a recipe gives it."""
