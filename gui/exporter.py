@@ -107,13 +107,8 @@ class Exporter(QObject):
         try:
             from engine import DetectionExport
 
-            export = DetectionExport(path)
-            try:
+            with DetectionExport(path) as export:
                 self._write(export)
-                export.close()
-            except BaseException:
-                export.discard()
-                raise
             said = f"Saved as {path} ({export.boxes} boxes in {export.frames} frames)"
         except EngineError as error:
             self._bridge.report(error)

@@ -16,7 +16,7 @@ from torch import Generator, Tensor, nn
 from torch.nn import functional
 
 from engine import networks
-from engine.data import DataSet, Split
+from engine.data import DataSet
 from engine.data.augment import AUGMENTATIONS, colour
 from engine.data.detection import Batch, SceneData, compose, truths
 from engine.errors import EngineError
@@ -142,8 +142,22 @@ class Classification:
             right = (logits.argmax(1) == labels).float().mean()
         return Loss(loss, right)
 
+    @torch.inference_mode()
     def evaluate(self, model: nn.Module) -> tuple[float, float]:
-        return evaluate(model, self._data.validation, device=self._device, mean=self._mean, std=self._std)
+        model.eval()
+        split = self._data.validation
+        loss, right = 0.0, 0
+        # Few pictures at a time where they are large: validation must never need more memory than training did.
+        batch_size = max(1, min(1000, 8 * 1000 * 28 * 28 // split.images[0].numel())) if len(split) else 1
+        for start in range(0, len(split), batch_size):
+            pictures = split.images[start : start + batch_size].to(self._device)
+            labels = split.labels[start : start + batch_size].to(self._device)
+            with mixed_precision(self._device):
+                logits = model(_normalise(pictures.float().div_(255), self._mean, self._std))
+            loss += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
+            right += int((logits.argmax(1) == labels).sum())
+        count = max(1, len(split))
+        return loss / count, right / count
 
     def card(self) -> dict[str, Any]:
         data = self._data
@@ -162,24 +176,6 @@ class Classification:
 
     def verdict(self, score: float) -> str:
         return f"{score:.2%} of the validation pictures are read correctly"
-
-
-@torch.inference_mode()
-def evaluate(model: nn.Module, split: Split, *, device: torch.device, mean: Tensor, std: Tensor) -> tuple[float, float]:
-    """Mean cross entropy and accuracy (0..1) of `model` over a split; the model is left in evaluation mode."""
-    model.eval()
-    loss, right = 0.0, 0
-    # Few pictures at a time where they are large: validation must never need more memory than training did.
-    batch_size = max(1, min(1000, 8 * 1000 * 28 * 28 // split.images[0].numel())) if len(split.labels) else 1
-    for start in range(0, len(split.labels), batch_size):
-        pictures = split.images[start : start + batch_size].to(device)
-        labels = split.labels[start : start + batch_size].to(device)
-        with mixed_precision(device):
-            logits = model(_normalise(pictures.float().div_(255), mean, std))
-        loss += functional.cross_entropy(logits.float(), labels, reduction="sum").item()
-        right += int((logits.argmax(1) == labels).sum())
-    count = max(1, len(split.labels))
-    return loss / count, right / count
 
 
 # -------------------------------------------------------------------------------------------------------- detection
