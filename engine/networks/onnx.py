@@ -25,12 +25,9 @@ from engine import runtime
 from engine.errors import EngineError
 from engine.types import Floats, Layer, ModelCard
 
-FORMS = {
-    "joint": "one table: box and probabilities of each candidate",
-    "final": "one table: box, score and class of each object",
-    "apart": "boxes and probabilities in two tables",
-    "apart-final": "boxes, scores and classes in three tables",
-}
+# What the fact "form" of a file may be: "joint": one table, a box and its probabilities a row; "final": one table,
+# box, score and class a row; "apart": boxes and probabilities in two tables; "apart-final": boxes, scores and
+# classes in three. The other facts are asked for where a file does not tell them, in these words.
 BOXES = {
     "centres": "middle, width, height",
     "corners": "two corners: x, y, x, y",
