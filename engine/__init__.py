@@ -53,6 +53,7 @@ if TYPE_CHECKING:
     from engine.types import Detections as Detections
     from engine.types import Download as Download
     from engine.types import FaceMatch as FaceMatch
+    from engine.types import FaceQuality as FaceQuality
     from engine.types import Frame as Frame
     from engine.types import Layer as Layer
     from engine.types import ModelCard as ModelCard
@@ -84,8 +85,8 @@ _HOMES = {
     "engine.training.config": "Field TrainingConfig",
     "engine.training.events": "Epoch History Progress Started Step Stopped TrainingEvent",
     "engine.training.runs": "Run new_run runs",
-    "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch Frame Layer ModelCard "
-    "Preprocess Region Result Timings",
+    "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch FaceQuality Frame Layer "
+    "ModelCard Preprocess Region Result Timings",
     "engine.zoo": "catalogue download_model import_onnx import_weights kernels model_card model_cards read_onnx "
     "remove_model",
 }

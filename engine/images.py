@@ -12,6 +12,7 @@ imported: the canvas may use this module before torch has been loaded.
 from __future__ import annotations
 
 import contextlib
+import math
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -652,6 +653,47 @@ def letterbox(image: Image, size: int, *, fill: int = 114) -> tuple[Image, Trans
     square = np.full((size, size, *image.shape[2:]), fill, np.uint8)
     square[top : top + inner[1], left : left + inner[0]] = small.reshape(inner[1], inner[0], *image.shape[2:])
     return square, Transform((inner[0] / width, inner[1] / height), float(left), float(top), width, height)
+
+
+_FACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [41.5493, 92.3655], [70.7299, 92.2041]])
+"""Where the five landmarks of a face lie in an upright picture of 112 x 112 (ArcFace, Deng et al. 2019, its code)."""
+
+
+def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int) -> Image:
+    """A face turned upright and scaled so that its landmarks lie where networks for faces expect them.
+
+    The similarity (rotation, scale, shift) that brings them there best in the sense of least squares is Umeyama's
+    (1991, equations 40 to 42).
+
+    Args:
+        image: ``(H, W, 3)``.
+        landmarks: ``(5, 2)`` in its pixels, in the order of `engine.types.Detections.landmarks`.
+        size: side of the square that comes back.
+    """
+    place = _similarity(np.asarray(landmarks, np.float64), _FACE * (size / 112))
+    # Where the face is larger than the result, its pixels are averaged first, or it would be full of steps.
+    shrink = math.hypot(place[0, 0], place[1, 0])
+    if shrink < 0.5:
+        factor = min(1.0, 2 * shrink)
+        smaller = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
+        scale = np.array([smaller[0] / image.shape[1], smaller[1] / image.shape[0]])
+        image = _uint8(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA))
+        place = _similarity(np.asarray(landmarks, np.float64) * scale, _FACE * (size / 112))
+    return _uint8(cv2.warpAffine(image, place, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def _similarity(places: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    """The ``(2, 3)`` matrix of the similarity that takes places ``(K, 2)`` to targets best (for a point: no change)."""
+    middle, there = places.mean(axis=0), targets.mean(axis=0)
+    moved, wanted = places - middle, targets - there
+    spread = float((moved**2).sum())
+    if not np.isfinite(spread) or spread < 1e-9:
+        return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    # In the plane Umeyama's solution without reflection is one complex factor.
+    real = float((moved * wanted).sum()) / spread
+    turn = float((moved[:, 0] * wanted[:, 1] - moved[:, 1] * wanted[:, 0]).sum()) / spread
+    matrix = np.array([[real, -turn], [turn, real]])
+    return np.column_stack([matrix, there - matrix @ middle])
 
 
 def resize_centre_crop(image: Image, size: int, *, resize: int = 0) -> Image:

@@ -96,6 +96,8 @@ class Detections:
         class_id: (N,) int64, index into `labels`.
         labels: names of the classes.
         track_id: (N,) int64, -1 where the box is not tracked.
+        landmarks: (N, K, 2) float32, pixels of the frame, of a network that finds places in what it boxes: of a
+            face the eye at the picture's left, the other eye, the nose, the left corner of the mouth, the right one.
     """
 
     xyxy: Floats
@@ -103,6 +105,7 @@ class Detections:
     class_id: NDArray[np.int64]
     labels: tuple[str, ...]
     track_id: NDArray[np.int64] | None = None
+    landmarks: Floats | None = None
 
     def __post_init__(self) -> None:
         n = len(self.xyxy)
@@ -110,13 +113,16 @@ class Detections:
             raise ValueError("the arrays of Detections differ in length")
         if self.track_id is not None and self.track_id.shape != (n,):
             raise ValueError("track_id differs in length")
+        if self.landmarks is not None and (self.landmarks.ndim != 3 or self.landmarks.shape[::2] != (n, 2)):
+            raise ValueError("landmarks differ in length")
 
     def __len__(self) -> int:
         return len(self.xyxy)
 
     def __getitem__(self, mask: Any) -> Detections:
         tracks = None if self.track_id is None else self.track_id[mask]
-        return Detections(self.xyxy[mask], self.confidence[mask], self.class_id[mask], self.labels, tracks)
+        places = None if self.landmarks is None else self.landmarks[mask]
+        return Detections(self.xyxy[mask], self.confidence[mask], self.class_id[mask], self.labels, tracks, places)
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +175,7 @@ class Result:
 
     A detector gives `detections` (all that it found, from the lowest useful score on: whoever shows them chooses) and
     `network_input`, the very square that it saw, (S, S, 3) uint8.
+    A network for faces gives `faces`, and `detections` of the class "face" in the same order.
     For a classifier `classification` is the whole frame's (of the first region, where there are several) and
     `regions` holds every part that was read, from left to right; `text` is the number that they spell.
     """
@@ -187,14 +194,61 @@ class Result:
 
 
 @dataclass(frozen=True)
+class FaceQuality:
+    """How well a face can be recognised, each by itself 0 (useless) to 1 (as good as it gets).
+
+    Attributes:
+        size: of the face in pixels, against what the network wants to see.
+        light: neither dark nor burnt out, with some contrast.
+        sharpness: not blurred.
+        frontal: turned towards the camera.
+        yaw: how far it is turned: -1 to the picture's left, 0 frontal, 1 to the right.
+        pitch: the same, -1 up to 1 down.
+    """
+
+    size: float
+    light: float
+    sharpness: float
+    frontal: float
+    yaw: float = 0.0
+    pitch: float = 0.0
+
+    @property
+    def overall(self) -> float:
+        """As good as its worst side."""
+        return min(self.size, self.light, self.sharpness, self.frontal)
+
+
+@dataclass(frozen=True, eq=False)
 class FaceMatch:
-    """A face and who it is; `name` is None for a stranger."""
+    """A face and who it is. Biometric data: its pictures and numbers never show in `repr`, so never in a log.
+
+    Attributes:
+        box: of the face in the frame.
+        score: probability that this is a face.
+        landmarks: (5, 2) float32 in the frame, as `Detections.landmarks` has them.
+        name: of the person; None: a stranger, or nobody is enrolled.
+        similarity: cosine to the person that it resembles most, -1..1; 0 where nobody is enrolled.
+        probability: calibrated, that this face and that person are the same.
+        person: id of that person in the gallery, also of the one that a stranger resembles most; None: nobody enrolled.
+        quality: of the face, where it was measured.
+        embedding: (D,) float32 of length 1.
+        crop: (S, S, 3) uint8: the face with what is around it, not rotated; `crop_landmarks` (5, 2) lie in it.
+        network_input: (s, s, 3) uint8: what the network saw, turned upright.
+    """
 
     box: Box
     score: float
-    landmarks: tuple[tuple[float, float], ...]
-    name: str | None
+    landmarks: Floats = field(repr=False)
+    name: str | None = field(repr=False)
     similarity: float
+    probability: float = 0.0
+    person: int | None = field(default=None, repr=False)
+    quality: FaceQuality | None = None
+    embedding: Floats | None = field(default=None, repr=False)
+    crop: Image | None = field(default=None, repr=False)
+    crop_landmarks: Floats | None = field(default=None, repr=False)
+    network_input: Image | None = field(default=None, repr=False)
 
 
 @dataclass(frozen=True)
@@ -203,7 +257,8 @@ class Preprocess:
 
     Attributes:
         kind: "drawing": ink is found and becomes white on black; "picture": the short side is resized and the
-            centre cropped; "letterbox": the whole picture in the middle of the square, the rest of it grey.
+            centre cropped; "letterbox": the whole picture in the middle of the square, the rest of it grey; "face":
+            a face turned upright by its landmarks (`engine.images.align_face`).
         digits: for "drawing": each digit is a region of its own, scaled and centred as MNIST was made; otherwise
             all ink is one thing whose longer side fills the square (as Fashion-MNIST was made).
         size: side of the square input in pixels.
@@ -212,7 +267,7 @@ class Preprocess:
         resize: for "picture", the short side before the crop; 0 means `size`.
     """
 
-    kind: Literal["drawing", "picture", "letterbox"]
+    kind: Literal["drawing", "picture", "letterbox", "face"]
     size: int
     channels: int
     mean: tuple[float, ...]
@@ -280,6 +335,12 @@ class ModelCard:
         strides: for "distances", the side of a cell of each grid in pixels.
         offered: the classes that are shown unless others are asked for: those that it does well; empty: all.
         min_score: what is less probable is not shown unless asked for.
+        landmarks: how many places a detector finds in each object: its output has as many more pairs of columns after
+            the classes, x and y as `boxes` tells ("distances": from the cell's centre, in cells).
+        finder: for "faces", the detector in the zoo that finds them.
+        calibration: for "faces", slope a and offset b: two faces of cosine c are the same person with probability
+            1 / (1 + exp(-(a c + b))), measured where as many pairs are the same as not.
+        threshold: for "faces", the cosine from which a face is named, unless people choose another.
         metrics: what was measured, by name, such as {"MNIST test accuracy": 0.9972}.
         published: what those who made the weights have measured, by name.
         operations: multiplications for one picture as published, in billions (10^9); 0 if unknown.
@@ -301,6 +362,10 @@ class ModelCard:
     strides: tuple[int, ...] = ()
     offered: tuple[str, ...] = ()
     min_score: float = 0.25
+    landmarks: int = 0
+    finder: str = ""
+    calibration: tuple[float, float] = (1.0, 0.0)
+    threshold: float = 0.5
     layers: tuple[Layer, ...] = ()
     weights: Path | None = None
     sha256: str = ""

@@ -160,6 +160,7 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
             "classes": tuple(values["classes"]),
             "strides": tuple(values.get("strides", ())),
             "offered": tuple(values.get("offered", ())),
+            "calibration": tuple(values.get("calibration", (1.0, 0.0))),
             "preprocess": Preprocess(**{**kind, "mean": tuple(kind["mean"]), "std": tuple(kind["std"])}),
             "layers": tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in layers),
             "weights": folder / weights if weights else None,
@@ -234,6 +235,10 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "strides": _list_of(lambda value: _count(value, 1, 1024)),
     "offered": _list_of(_text),
     "min_score": _number,
+    "landmarks": lambda value: _count(value, 0, 1000),
+    "finder": _text,
+    "calibration": lambda value: _list_of(_number)(value) and len(value) == 2,
+    "threshold": lambda value: _number(value) and -1 <= value <= 1,
     "layers": _list_of(lambda value: isinstance(value, dict)),
     "weights": lambda value: value is None or _text(value),
     "sha256": _text,
@@ -253,7 +258,7 @@ _DOWNLOAD: dict[str, Callable[[Any], bool]] = {
     "sha256": lambda value: _text(value) and 8 <= len(value) <= 64 and set(value) <= set("0123456789abcdef"),
 }
 _PREPROCESS: dict[str, Callable[[Any], bool]] = {
-    "kind": lambda value: value in ("drawing", "picture", "letterbox"),
+    "kind": lambda value: value in ("drawing", "picture", "letterbox", "face"),
     "size": lambda value: _count(value, 1, 4096),
     "channels": lambda value: _count(value) and value in (1, 3),
     "mean": _list_of(_number),
