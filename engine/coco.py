@@ -1,8 +1,10 @@
 """Pictures with boxes in COCO's format: a JSON file in, its pictures with what is known of them out.
 
-Beyond COCO two things may be said in the file: ``images[].tar`` names the tar file beside it that holds the picture,
-and ``sources[]`` (``name``, ``labelled_classes``) with ``images[].source`` which classes have all their boxes in which
-pictures. Of any other class nothing can be told there, neither by a trainer nor by a measurement.
+Beyond COCO some things may be said in the file: ``images[].tar`` names the tar file beside it that holds the picture,
+``images[].split`` the part of the data that it belongs to, ``annotations[].ignore`` that a box is neither right nor
+wrong, ``annotations[].landmarks`` five places of a face (x, y each), and ``sources[]`` (``name``, ``labelled_classes``)
+with ``images[].source`` which classes have all their boxes in which pictures. Of any other class nothing can be told
+there, neither by a trainer nor by a measurement.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ import numpy as np
 from engine.errors import EngineError
 from engine.images import decode_picture
 from engine.measure import Truth
-from engine.types import Image
+from engine.types import Floats, Image
 
 # What opening and reading a tar file raises: packed ones, damaged ones, those with links that go in a circle.
 _UNREADABLE = (OSError, ValueError, EOFError, zlib.error, LZMAError, tarfile.TarError, RecursionError)
@@ -37,11 +39,15 @@ class Entry:
         file: its name, relative to the JSON file or inside the tar file.
         tar: the tar file that holds it, or "".
         truth: its boxes; the class numbers count in `CocoFile.classes`.
+        landmarks: (N, 5, 2) float32, the landmarks of the face in each box in pixels; not a number where unknown.
+        split: the part of the data that it belongs to ("train", "val"), where the file says so.
     """
 
     file: str
     tar: str
     truth: Truth
+    landmarks: Floats
+    split: str = ""
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,12 +123,16 @@ def _coco(path: Path, values: dict[str, Any]) -> CocoFile:
         if "labelled_classes" in source
     }
     boxes: dict[int, list[tuple[float, float, float, float, int, bool]]] = {}
+    places: dict[int, list[list[float]]] = {}
     for each in values["annotations"]:
         x, y, width, height = (float(value) for value in each["bbox"])
         if not all(map(math.isfinite, (x, y, width, height))):
             raise ValueError("the place of a box is no number")
-        row = (x, y, x + width, y + height, number[int(each["category_id"])], bool(each.get("iscrowd", 0)))
+        crowd = bool(each.get("iscrowd") or each.get("ignore"))
+        row = (x, y, x + width, y + height, number[int(each["category_id"])], crowd)
         boxes.setdefault(int(each["image_id"]), []).append(row)
+        marks = [float(value) for value in each.get("landmarks") or ()]
+        places.setdefault(int(each["image_id"]), []).append(marks if len(marks) == 10 else [math.nan] * 10)
     entries: list[Entry] = []
     for each in values["images"]:
         rows = boxes.get(int(each["id"]), [])
@@ -132,7 +142,10 @@ def _coco(path: Path, values: dict[str, Any]) -> CocoFile:
             np.array([row[5] for row in rows], bool),
             labelled.get(str(each.get("source", ""))),
         )
-        entries.append(Entry(str(each["file_name"]), str(each.get("tar", "")), truth))
+        landmarks = np.array(places.get(int(each["id"]), []), np.float32).reshape(-1, 5, 2)
+        entries.append(
+            Entry(str(each["file_name"]), str(each.get("tar", "")), truth, landmarks, str(each.get("split", "")))
+        )
     return CocoFile(path, classes, tuple(entries))
 
 

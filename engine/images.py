@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
 from itertools import pairwise
@@ -632,6 +633,11 @@ class Transform:
         """Boxes ``(N, 4)`` in the original picture as boxes on the square."""
         return self._scaled(boxes, False)
 
+    def points_to_original(self, points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Points ``(..., 2)`` x, y on the square as points of the original picture, or beyond its edges."""
+        moved, scale = np.array([self.left, self.top]), np.array(self.scale)
+        return ((np.asarray(points, np.float64) - moved) / scale).astype(np.float32)
+
     def _scaled(self, boxes: npt.NDArray[np.floating], back: bool) -> npt.NDArray[np.float32]:
         scale = np.array([*self.scale, *self.scale], np.float64)
         moved = np.array([self.left, self.top, self.left, self.top], np.float64)
@@ -659,7 +665,7 @@ _FACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [4
 """Where the five landmarks of a face lie in an upright picture of 112 x 112 (ArcFace, Deng et al. 2019, its code)."""
 
 
-def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int) -> Image:
+def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int, *, rim: int = 0) -> Image:
     """A face turned upright and scaled so that its landmarks lie where networks for faces expect them.
 
     The similarity (rotation, scale, shift) that brings them there best in the sense of least squares is Umeyama's
@@ -668,9 +674,11 @@ def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int) -> 
     Args:
         image: ``(H, W, 3)``.
         landmarks: ``(5, 2)`` in its pixels, in the order of `engine.types.Detections.landmarks`.
-        size: side of the square that comes back.
+        size: side of the square on which the landmarks have their places.
+        rim: pixels of what is around that square which come back with it, so the whole is ``size + 2 * rim`` wide.
     """
-    place = _similarity(np.asarray(landmarks, np.float64), _FACE * (size / 112))
+    targets, side = _FACE * (size / 112) + rim, size + 2 * rim
+    place = _similarity(np.asarray(landmarks, np.float64), targets)
     # Where the face is larger than the result, its pixels are averaged first, or it would be full of steps.
     shrink = math.hypot(place[0, 0], place[1, 0])
     if shrink < 0.5:
@@ -678,8 +686,57 @@ def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int) -> 
         smaller = (max(1, round(image.shape[1] * factor)), max(1, round(image.shape[0] * factor)))
         scale = np.array([smaller[0] / image.shape[1], smaller[1] / image.shape[0]])
         image = _uint8(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA))
-        place = _similarity(np.asarray(landmarks, np.float64) * scale, _FACE * (size / 112))
-    return _uint8(cv2.warpAffine(image, place, (size, size), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+        place = _similarity(np.asarray(landmarks, np.float64) * scale, targets)
+    return _uint8(cv2.warpAffine(image, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def upright_places(landmarks: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:
+    """Where the landmarks ``(5, 2)`` of a face come to lie when `align_face` turns it upright, in 112 x 112."""
+    places = np.asarray(landmarks, np.float64)
+    matrix = _similarity(places, _FACE)
+    moved: npt.NDArray[np.float64] = places @ matrix[:, :2].T + matrix[:, 2]
+    return moved
+
+
+def crop_square(
+    image: Image, box: tuple[float, float, float, float], *, around: float, most: int
+) -> tuple[Image, Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float32]]]:
+    """A square cut out around the middle of a box; beyond the picture its edge goes on.
+
+    Args:
+        image: ``(H, W, 3)``.
+        box: x0, y0, x1, y1 in its pixels.
+        around: side of the square, of the longer side of the box.
+        most: pixels to which a larger square is reduced.
+
+    Returns:
+        ``(S, S, 3)``, and what takes points ``(..., 2)`` of the picture into it.
+    """
+    x0, y0, x1, y1 = box
+    side = max(1, round(around * max(x1 - x0, y1 - y0)))
+    left, top = round((x0 + x1 - side) / 2), round((y0 + y1 - side) / 2)
+    height, width = image.shape[:2]
+    # A square that lies outside altogether shows the nearest edge.
+    columns = (min(max(left, 0), width - 1), max(min(left + side, width), 1))
+    rows = (min(max(top, 0), height - 1), max(min(top + side, height), 1))
+    size = min(side, most)
+    factor = size / side
+    inner = image[rows[0] : rows[1], columns[0] : columns[1]]
+    # Reduced before its edges go on: what goes on may be larger than the picture by far.
+    edges = [round((place - start) * factor) for start, ends in ((left, columns), (top, rows)) for place in ends]
+    (near_x, far_x), (near_y, far_y) = (
+        (min(max(near, 0), size - 1), min(max(far, 1), size)) for near, far in (edges[:2], edges[2:])
+    )
+    wide, high = max(1, far_x - near_x), max(1, far_y - near_y)
+    small = inner if inner.shape[:2] == (high, wide) else cv2.resize(inner, (wide, high), interpolation=_best(factor))
+    padding = (near_y, size - near_y - high, near_x, size - near_x - wide)
+    out = cv2.copyMakeBorder(small, *padding, cv2.BORDER_REPLICATE) if any(padding) else small
+    corner = np.array([left, top], np.float64)
+
+    def placed(points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        return ((np.asarray(points, np.float64) - corner) * factor).astype(np.float32)
+
+    return np.ascontiguousarray(_uint8(out)), placed
 
 
 def _similarity(places: npt.NDArray[np.float64], targets: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:

@@ -28,6 +28,7 @@ from engine.sources import find_files
 
 if TYPE_CHECKING:
     from engine.data.detection import SceneData
+    from engine.data.faces import FaceSet
 
 DIGITS = tuple("0123456789")
 FASHION = (
@@ -152,7 +153,7 @@ class Load(Protocol):
         image_size: int = 0,
         progress: Progress = ...,
         cancelled: Callable[[], bool] = ...,
-    ) -> DataSet | SceneData:
+    ) -> DataSet | SceneData | FaceSet:
         """Read, download or draw the data set.
 
         Args:
@@ -517,7 +518,7 @@ def _in(module: str, name: str) -> Load:
         image_size: int = 0,
         progress: Progress = _silent,
         cancelled: Callable[[], bool] = _never,
-    ) -> DataSet | SceneData:
+    ) -> DataSet | SceneData | FaceSet:
         loader: Load = getattr(importlib.import_module(f"engine.data.{module}"), name)
         return loader(folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled)
 
@@ -554,6 +555,16 @@ DATASETS: dict[str, Entry] = {
         "What is in the boxes",
         "Every box of a COCO folder as a picture of its own, for a classifier.",
         _in("detection", "load_crops"),
+    ),
+    "faces": Entry(
+        "Faces in pictures",
+        "Photographs with boxed faces and their landmarks (faces_coco.json), for a face detector.",
+        _in("faces", "load_faces"),
+    ),
+    "identities": Entry(
+        "Faces by person",
+        "Crops of faces listed with their person (identities.csv), for a network that tells people apart.",
+        _in("faces", "load_identities"),
     ),
     "digits": Entry(
         "All digits",

@@ -173,6 +173,40 @@ def colour(images: Tensor, generator: Generator, *, strength: float = 0.25) -> T
     return (images * balance * (1 + chance[2] * strength)).clamp(0, 1)
 
 
+def coarse(images: Tensor, generator: Generator, *, smallest: float = 0.35, share: float = 0.4) -> Tensor:
+    """Made smaller and large again, as a face far away is seen, in about ``share`` of the pictures."""
+    chosen = _some(images, generator, share)
+    for part in chosen.chunk(3):  # each third by a factor of its own
+        if part.numel():
+            factor = smallest + (0.9 - smallest) * float(torch.rand((), generator=generator, device=images.device))
+            side = max(4, round(images.shape[-1] * factor))
+            small = F.interpolate(images[part], size=(side, side), mode="bilinear", antialias=True)
+            large = F.interpolate(small, size=tuple(images.shape[2:]), mode="bilinear")
+            images = images.index_copy(0, part, large)
+    return images
+
+
+def grey(images: Tensor, generator: Generator, *, share: float = 0.15) -> Tensor:
+    """Without colour in about ``share`` of the pictures."""
+    chosen = _some(images, generator, share)
+    part = images[chosen]
+    return images.index_copy(0, chosen, part.mean(dim=1, keepdim=True).expand_as(part))
+
+
+def face(images: Tensor, generator: Generator, *, size: int) -> Tensor:
+    """Upright faces mirrored, moved a little as landmarks err, seen from afar, in other light and partly hidden.
+
+    Args:
+        images: ``(N, 3, S, S)``, S at least ``size``: what is around the face is there to be moved into.
+        size: side of the pictures that come back.
+    """
+    rim = (images.shape[-1] - size) // 2
+    images = warp(flip(images, generator), generator, degrees=6, scale=0.05, shear=0.03, shift=0.025)
+    images = images[:, :, rim : rim + size, rim : rim + size]
+    images = blur(coarse(colour(images, generator, strength=0.3), generator), generator, share=0.15)
+    return cut_out(noise(grey(images, generator), generator, strength=0.05), generator, side=0.3, share=0.3)
+
+
 def _some(images: Tensor, generator: Generator, share: float) -> Tensor:
     """Indices of exactly ``share`` of the batch, in random order: a fixed count costs no wait for the device."""
     count = images.shape[0]

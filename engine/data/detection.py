@@ -7,18 +7,20 @@ that a scene's source does not label is known to be unknown there, so that nobod
 
 from __future__ import annotations
 
+import math
 import os
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field, fields, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from numpy.typing import NDArray
 from torch import Generator, Tensor
 
-from engine.coco import CocoFile, read_coco
+from engine.coco import CocoFile, Entry, read_coco
 from engine.data import (
     IMAGENET_MEAN,
     IMAGENET_STD,
@@ -32,14 +34,20 @@ from engine.data import (
 )
 from engine.errors import EngineError
 from engine.images import Image, Transform, letterbox
+from engine.measure import Truth
 from engine.opencv import cv2
 from engine.types import Floats
 
 GREY = 114
 """Level of what is no picture, as `engine.images.letterbox` fills it."""
 
+MIRRORED = (1, 0, 2, 4, 3)
+"""Which of a face's landmarks each of them becomes in the mirror."""
+
 _SIZE = 320  # side of a detector's input where nothing else is asked for
-_ROOM = 1.15  # a scene is kept this much larger than the input, so that it can be enlarged without becoming soft
+ROOM = 1.15
+"""A scene is kept this much larger than the input, so that it can be enlarged without becoming soft."""
+
 _CROP = 96  # side of a crop where nothing else is asked for
 _LEAST_CROP = 14  # pixels: a smaller box shows nothing that could be told apart
 _MOST_CROPS = 1_200  # of one class
@@ -58,6 +66,9 @@ class SceneSet:
         boxes: ``(N, M, 4) float32``, x0, y0, x1, y1 in pixels; rows without a box are zero.
         labels: ``(N, M) int64``, -1 where there is no box.
         known: ``(N, C) bool``, which classes are labelled in the picture wherever they are.
+        landmarks: ``(N, M, 5, 2) float32``, of the face in each box; not a number where unknown.
+        ignored: ``(N, I, 4) float32``, places (a crowd) of which nothing is learnt, neither that there is something nor
+            that there is nothing; rows without one are zero.
     """
 
     images: Tensor
@@ -65,12 +76,14 @@ class SceneSet:
     boxes: Tensor
     labels: Tensor
     known: Tensor
+    landmarks: Tensor
+    ignored: Tensor
 
     def __len__(self) -> int:
         return len(self.labels)
 
     def to(self, device: torch.device) -> SceneSet:
-        return SceneSet(*(getattr(self, name).to(device) for name in ("images", "sizes", "boxes", "labels", "known")))
+        return SceneSet(*(getattr(self, field.name).to(device) for field in fields(self)))
 
 
 @dataclass(frozen=True, eq=False)
@@ -86,6 +99,8 @@ class SceneData:
         image_size: side of the network's input in pixels.
         mean, std: of each channel, 0..1.
         skipped: what could not be read and was left out: the name of a file, or a sentence, each.
+        landmarks: how many places of each object are known, 0 or the five of a face.
+        zoom: least and largest factor by which a picture is resized while it is learnt from.
     """
 
     name: str
@@ -97,6 +112,8 @@ class SceneData:
     mean: tuple[float, ...] = IMAGENET_MEAN
     std: tuple[float, ...] = IMAGENET_STD
     skipped: tuple[str, ...] = field(default=())
+    landmarks: int = 0
+    zoom: tuple[float, float] = (0.75, 1.6)
 
     def only(self, classes: Sequence[str]) -> SceneData:
         """The same with these classes alone, in their order.
@@ -147,16 +164,7 @@ def load_coco(
         raise EngineError("train.json and val.json have different categories.", "Give both the same list.")
     if not listed[0].classes:
         raise EngineError(f"{listed[0].path} names no categories.", "There must be a class for the boxes to be of.")
-    kept = int(size * _ROOM) // 2 * 2
-
-    def corner(image: Image) -> tuple[Image, Transform]:
-        square, transform = letterbox(image, kept, fill=GREY)
-        left, top = int(transform.left), int(transform.top)
-        return np.roll(square, (-top, -left), (0, 1)), replace(transform, left=0.0, top=0.0)
-
-    def middle(image: Image) -> tuple[Image, Transform]:
-        return letterbox(image, size, fill=GREY)
-
+    kept = int(size * ROOM) // 2 * 2
     total = sum(len(file.entries) for file in listed)
     count = 0
 
@@ -166,10 +174,19 @@ def load_coco(
             _tell("Reading pictures", count / max(1, total), progress, cancelled)
         count += 1
 
-    train, _, skipped = _scenes(listed[0], kept, corner, told)
-    validation, transforms, more = _scenes(listed[1], size, middle, told)
+    train, _, skipped = _read_part(listed[0], kept, in_corner(kept), told)
+    validation, transforms, more = _read_part(listed[1], size, in_middle(size), told)
     progress("Reading pictures", 1.0)
-    return SceneData("coco", listed[0].classes, train, validation, transforms, size, skipped=(*skipped, *more))
+    return SceneData(
+        "coco",
+        listed[0].classes,
+        train,
+        validation,
+        transforms,
+        size,
+        skipped=(*skipped, *more),
+        landmarks=5 if bool(train.landmarks.isfinite().any()) else 0,
+    )
 
 
 def load_crops(
@@ -228,49 +245,107 @@ def _crops(scenes: SceneSet, size: int, rng: np.random.Generator) -> Split:
     return Split(images, labels[sorted(chosen)])
 
 
-def _scenes(
-    listed: CocoFile, size: int, place: Callable[[Image], tuple[Image, Transform]], told: Callable[[], None]
-) -> tuple[SceneSet, tuple[Transform, ...], list[str]]:
-    """One part: its pictures as `place` lays them on a square of `size`, and what could not be read."""
-    entries, classes = listed.entries, len(listed.classes)
-    most = max((len(entry.truth.class_id) for entry in entries), default=0) or 1
+def scenes_of(
+    pictures: Iterable[tuple[Entry, Image]],
+    count: int,
+    classes: int,
+    size: int,
+    place: Callable[[Image], tuple[Image, Transform]],
+) -> tuple[SceneSet, tuple[Transform, ...]]:
+    """Pictures as `place` lays them on a square of `size`, with what is known of them.
+
+    Args:
+        count: how many there are at most.
+
+    Raises:
+        EngineError: there is not enough memory.
+    """
     try:
-        images = torch.full((len(entries), 3, size, size), GREY, dtype=torch.uint8)
+        images = torch.full((count, 3, size, size), GREY, dtype=torch.uint8)
     except RuntimeError as error:  # torch's way to say that there is no memory
         raise EngineError(
-            f"{len(entries):,} pictures of {size} × {size} pixels need {len(entries) * 3 * size**2 / 1e9:.1f} GB of "
+            f"{count:,} pictures of {size} × {size} pixels need {count * 3 * size**2 / 1e9:.1f} GB of "
             "memory, which this computer does not have free.",
             "Choose a smaller picture size, or write fewer pictures into the JSON file.",
         ) from error
-    sizes = torch.zeros((len(entries), 2))
-    placed = torch.zeros((len(entries), most, 4))
-    labels = torch.full((len(entries), most), -1)
-    known = torch.ones((len(entries), classes), dtype=torch.bool)
+    known = torch.ones((count, classes), dtype=torch.bool)
+    sizes: list[tuple[float, float]] = []
+    boxes: list[Floats] = []
+    labels: list[NDArray[np.int64]] = []
+    landmarks: list[Floats] = []
+    ignored: list[Floats] = []
     transforms: list[Transform] = []
-    skipped: list[str] = []
-    for entry, image in listed.pictures(lambda error: skipped.append(error.message)):
-        told()
-        number = len(transforms)
+    for number, (entry, image) in enumerate(pictures):
         square, transform = place(image)
         images[number] = torch.from_numpy(square).permute(2, 0, 1)
-        sizes[number] = torch.tensor([transform.width * transform.scale[0], transform.height * transform.scale[1]])
+        sizes.append((transform.width * transform.scale[0], transform.height * transform.scale[1]))
         truth = entry.truth
         height, width = image.shape[:2]
-        boxes = truth.xyxy.clip(0, (width, height, width, height))  # some are written to reach over the edge
-        # A crowd is no object to learn, and boxes without an extent are none at all.
-        rows = ~truth.crowd & (boxes[:, 2:] > boxes[:, :2]).all(axis=1)
-        count = int(rows.sum())
-        placed[number, :count] = torch.from_numpy(transform.to_square(boxes[rows]))
-        labels[number, :count] = torch.from_numpy(truth.class_id[rows])
+        inside = truth.xyxy.clip(0, (width, height, width, height))  # some are written to reach over the edge
+        solid = (inside[:, 2:] > inside[:, :2]).all(axis=1)  # boxes without an extent are none at all
+        rows = ~truth.crowd & solid  # a crowd is no object to learn
+        boxes.append(transform.to_square(inside[rows]))
+        labels.append(truth.class_id[rows])
+        ignored.append(transform.to_square(inside[truth.crowd & solid]))
+        places = entry.landmarks[rows].reshape(-1, 2)
+        landmarks.append(transform.to_square(np.concatenate([places, places], axis=1))[:, :2].reshape(-1, 10))
         if truth.known is not None:
             known[number] = False
             known[number, sorted(truth.known)] = True
         transforms.append(transform)
+    count = len(transforms)
+    scenes = SceneSet(
+        images[:count],
+        torch.tensor(sizes).reshape(-1, 2),
+        _padded(boxes, 0.0, 4),
+        _padded([each[:, None] for each in labels], -1, 1)[:, :, 0].long(),
+        known[:count],
+        _padded(landmarks, math.nan, 10).unflatten(2, (5, 2)),
+        _padded(ignored, 0.0, 4),
+    )
+    return scenes, tuple(transforms)
+
+
+def _padded(rows: Sequence[NDArray[Any]], filler: float, columns: int) -> Tensor:
+    """``(N, M, columns) float32`` of N arrays of at most M rows."""
+    most = max((len(each) for each in rows), default=0) or 1
+    out = torch.full((len(rows), most, columns), filler)
+    for number, each in enumerate(rows):
+        out[number, : len(each)] = torch.from_numpy(each)
+    return out
+
+
+def _read_part(
+    listed: CocoFile, size: int, place: Callable[[Image], tuple[Image, Transform]], told: Callable[[], None]
+) -> tuple[SceneSet, tuple[Transform, ...], list[str]]:
+    """One part as `scenes_of` has it, and what could not be read."""
+    skipped: list[str] = []
+
+    def pictures() -> Iterator[tuple[Entry, Image]]:
+        for pair in listed.pictures(lambda error: skipped.append(error.message)):
+            told()
+            yield pair
+
+    scenes, transforms = scenes_of(pictures(), len(listed.entries), len(listed.classes), size, place)
     if not transforms:
         raise EngineError(f"None of the pictures of {listed.path} can be read.", "Put them beside it.")
-    count = len(transforms)
-    scenes = SceneSet(images[:count], sizes[:count], placed[:count], labels[:count], known[:count])
-    return scenes, tuple(transforms), skipped
+    return scenes, transforms, skipped
+
+
+def in_corner(size: int) -> Callable[[Image], tuple[Image, Transform]]:
+    """Lays a picture into the left upper corner of a square of `size`, as large as fits."""
+
+    def place(image: Image) -> tuple[Image, Transform]:
+        square, transform = letterbox(image, size, fill=GREY)
+        left, top = int(transform.left), int(transform.top)
+        return np.roll(square, (-top, -left), (0, 1)), replace(transform, left=0.0, top=0.0)
+
+    return place
+
+
+def in_middle(size: int) -> Callable[[Image], tuple[Image, Transform]]:
+    """Lays a picture into the middle of a square of `size`, as large as fits: as in use."""
+    return lambda image: letterbox(image, size, fill=GREY)
 
 
 # ------------------------------------------------------------------------------------------------------- composing
@@ -288,6 +363,8 @@ class Batch:
         known: ``(N, 4, C) bool``, which classes are labelled in each quarter of each picture.
         split: ``(N, 2)``, x and y where the quarters meet, in pixels: left upper, right upper, left lower, right
             lower; a picture of one scene is all left upper.
+        landmarks: ``(K, 5, 2)`` of each box in pixels of the square; not a number where unknown.
+        ignored: ``(N, I, 4)``, places of which nothing is learnt; rows without one are zero.
     """
 
     images: Tensor
@@ -296,9 +373,19 @@ class Batch:
     owner: Tensor
     known: Tensor
     split: Tensor
+    landmarks: Tensor
+    ignored: Tensor
 
 
-def compose(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *, mosaic: float = 0.5) -> Batch:
+def compose(
+    scenes: SceneSet,
+    chosen: Tensor,
+    size: int,
+    generator: Generator,
+    *,
+    mosaic: float = 0.5,
+    zoom: tuple[float, float] = (0.75, 1.6),
+) -> Batch:
     """Pictures from scenes: resized, moved, mirrored, and a share of them made of four (mosaic, YOLOv4, 2020).
 
     Args:
@@ -306,13 +393,14 @@ def compose(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
         chosen: ``(N,)``, the scenes to show; a mosaic takes its other three at random.
         size: of the pictures.
         mosaic: share of mosaics, exactly.
+        zoom: least and largest size of a scene by itself, as a share of what fills the picture.
     """
     device, count = scenes.images.device, len(chosen)
     fours = round(count * mosaic)
     order = torch.randperm(count, generator=generator, device=device)
     parts = [
-        _warped(scenes, chosen[order[:fours], None], size, generator, four=True),
-        _warped(scenes, chosen[order[fours:], None], size, generator, four=False),
+        _warped(scenes, chosen[order[:fours], None], size, generator, zoom=(0.6, 1.4), four=True),
+        _warped(scenes, chosen[order[fours:], None], size, generator, zoom=zoom, four=False),
     ]
     parts = [part for part in parts if len(part.images)]
     if len(parts) == 1:
@@ -325,10 +413,14 @@ def compose(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
         torch.cat([first.owner, second.owner + len(first.images)]),
         torch.cat([first.known, second.known]),
         torch.cat([first.split, second.split]),
+        torch.cat([first.landmarks, second.landmarks]),
+        torch.cat([first.ignored, F.pad(second.ignored, (0, 0, 0, first.ignored.shape[1] - second.ignored.shape[1]))]),
     )
 
 
-def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *, four: bool) -> Batch:
+def _warped(
+    scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *, zoom: tuple[float, float], four: bool
+) -> Batch:
     """Every picture from one scene of its row of `chosen` ``(N, 1)``, or from that and three more."""
     device, count = scenes.images.device, len(chosen)
 
@@ -348,10 +440,10 @@ def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
     # How large each scene becomes, (N, Q, 2) pixels, and how far it lies from its place's corner.
     extent = scenes.sizes[chosen]
     longest = extent.amax(dim=2, keepdim=True)
-    low, high = (0.6, 1.4) if four else (0.75, 1.6)
-    zoom = size / longest * torch.exp(chance(count, quarters, 1) * np.log(high / low) + np.log(low))
+    low, high = zoom
+    factor = size / longest * torch.exp(chance(count, quarters, 1) * np.log(high / low) + np.log(low))
     tilt = torch.exp((chance(count, quarters, 1) * 2 - 1) * 0.12)
-    scale = torch.cat([zoom * tilt, zoom / tilt], dim=2)
+    scale = torch.cat([factor * tilt, factor / tilt], dim=2)
     shown = extent * scale
     room = region[..., 2:] - region[..., :2]
     place = chance(count, quarters, 2)
@@ -390,12 +482,15 @@ def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
 
     # Boxes: moved along, cut at the region's edges, left out where little of them is left.
     boxes, labels = scenes.boxes[chosen], scenes.labels[chosen]  # (N, Q, M, 4), (N, Q, M)
-    x0, y0, x1, y1 = boxes.unbind(3)
     flipped = mirrored[..., None]
-    x0, x1 = torch.where(flipped, extent[..., :1] - x1, x0), torch.where(flipped, extent[..., :1] - x0, x1)
-    moved = (
-        torch.stack([x0, y0, x1, y1], dim=3) * scale.repeat(1, 1, 2)[:, :, None] + offset.repeat(1, 1, 2)[:, :, None]
-    )
+
+    def move(boxes: Tensor) -> Tensor:
+        x0, y0, x1, y1 = boxes.unbind(3)
+        x0, x1 = torch.where(flipped, extent[..., :1] - x1, x0), torch.where(flipped, extent[..., :1] - x0, x1)
+        corners = torch.stack([x0, y0, x1, y1], dim=3)
+        return corners * scale.repeat(1, 1, 2)[:, :, None] + offset.repeat(1, 1, 2)[:, :, None]
+
+    moved = move(boxes)
     low_edge, high_edge = region[..., :2].repeat(1, 1, 2)[:, :, None], region[..., 2:].repeat(1, 1, 2)[:, :, None]
     cut = moved.maximum(low_edge).minimum(high_edge)
     seen = (cut[..., 2:] - cut[..., :2]).clamp(min=0)
@@ -405,11 +500,25 @@ def _warped(scenes: SceneSet, chosen: Tensor, size: int, generator: Generator, *
     known = scenes.known[chosen]
     if not four:
         known = known.expand(-1, 4, -1)
-    return Batch(images, cut[kept], labels[kept], owner[kept], known, split)
+    # In the mirror a left eye is the right one.
+    places = scenes.landmarks[chosen]  # (N, Q, M, 5, 2)
+    turned = torch.cat([extent[:, :, None, None, :1] - places[..., :1], places[..., 1:]], dim=4)[:, :, :, MIRRORED]
+    places = torch.where(mirrored[:, :, None, None, None], turned, places)
+    places = places * scale[:, :, None, None] + offset[:, :, None, None]
+    ignored = scenes.ignored[chosen]
+    there = (ignored[..., 2:] > ignored[..., :2]).all(dim=3, keepdim=True)
+    ignored = (move(ignored).maximum(low_edge).minimum(high_edge) * there).flatten(1, 2)
+    return Batch(images, cut[kept], labels[kept], owner[kept], known, split, places[kept], ignored)
 
 
-def truths(scenes: SceneSet, transforms: Sequence[Transform], number: int) -> tuple[Floats, Any]:
-    """The boxes ``(K, 4)`` of one validation picture in pixels of the file, and their classes ``(K,)``."""
-    there = scenes.labels[number] >= 0
-    boxes = transforms[number].to_original(scenes.boxes[number][there].cpu().numpy())
-    return boxes, scenes.labels[number][there].cpu().numpy()
+def truth_of(scenes: SceneSet, transforms: Sequence[Transform], number: int) -> Truth:
+    """What is really in one validation picture, in pixels of the file; what is to be ignored is of every class."""
+    transform, there = transforms[number], scenes.labels[number] >= 0
+    ignored = scenes.ignored[number]
+    ignored = ignored[(ignored[:, 2:] > ignored[:, :2]).all(dim=1)]
+    classes = int(scenes.known.shape[1])
+    boxes = torch.cat([scenes.boxes[number][there], ignored.repeat_interleave(classes, dim=0)])
+    labels = torch.cat([scenes.labels[number][there], torch.arange(classes).repeat(len(ignored))])
+    known = frozenset(int(each) for each in torch.nonzero(scenes.known[number]).flatten())
+    crowd = np.arange(len(labels)) >= int(there.sum())
+    return Truth(transform.to_original(boxes.numpy()), labels.numpy(), crowd, known)

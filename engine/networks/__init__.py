@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from torch import nn
 
 # Modules of this package, in the order in which people see their networks.
-FAMILIES = ("digits", "detector", "imagenet", "coco")
+FAMILIES = ("digits", "detector", "faces", "imagenet", "coco")
 
 
 class Builder(Protocol):

@@ -1,4 +1,4 @@
-"""Our own detector, `detector`, and the classifier that its backbone begins as, `objects`.
+"""Our own detectors, `detector` and `face-detector`, and the classifier that their backbone begins as, `objects`.
 
 `detector` is a one-stage, anchor-free network of plain 3 x 3 convolutions: a backbone of four stages, a pyramid that
 carries what the deep layers know back to the fine grids and down again (PANet, Liu et al. 2018), and on each of the
@@ -6,13 +6,15 @@ three grids one head for classes and boxes. A side of a box is a distribution ov
 (generalised focal loss, Li et al. 2020, section 3.2).
 
 Square pictures ``(N, 3, S, S)`` enter, S a multiple of 32. In training `Detector` gives raw columns for the loss; in
-evaluation ``(N, A, 4 + classes)``: the distances of the four sides from the centre of each cell, in cells, and the
-probabilities of the classes, for the grids of `STRIDES` one after the other, each row by row.
+evaluation ``(N, A, 4 + classes + 2 * landmarks)``: the distances of the four sides from the centre of each cell, in
+cells, the probabilities of the classes, and where each landmark lies from that centre, in cells, for the grids of
+`STRIDES` one after the other, each row by row.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -88,9 +90,13 @@ class Backbone(nn.Module):
         maps: how many maps each of the three has.
     """
 
-    def __init__(self, width: float) -> None:
+    def __init__(self, maps: Sequence[int]) -> None:
+        """
+        Args:
+            maps: of the stem and of the four stages.
+        """
         super().__init__()
-        stem, one, two, three, four = (_even(width * maps) for maps in (16, 32, 64, 128, 256))
+        stem, one, two, three, four = maps
         self.maps = (two, three, four)
         self.stem = Conv(3, stem, 3, stride=2)
         self.stage1 = nn.Sequential(Conv(stem, one, 3, stride=2), Split(one, one, 1))
@@ -109,13 +115,19 @@ class Detector(nn.Module):
 
     Attributes:
         classes: how many.
+        landmarks: how many places are found in each object.
     """
 
-    def __init__(self, classes: int, width: float) -> None:
+    def __init__(self, classes: int, backbone: Sequence[int], pyramid: Sequence[int], *, landmarks: int = 0) -> None:
+        """
+        Args:
+            backbone: maps of its stem and four stages.
+            pyramid: maps of the three grids, the fine one first.
+        """
         super().__init__()
-        self.classes = classes
-        self.backbone = Backbone(width)
-        fine, middle, coarse = (_even(width * maps) for maps in (64, 96, 128))
+        self.classes, self.landmarks = classes, landmarks
+        self.backbone = Backbone(backbone)
+        fine, middle, coarse = pyramid
         self.from_fine = Conv(self.backbone.maps[0], fine, 1)
         self.from_middle = Conv(self.backbone.maps[1], middle, 1)
         self.from_coarse = Conv(self.backbone.maps[2], coarse, 1)
@@ -128,6 +140,8 @@ class Detector(nn.Module):
         self.heads = nn.ModuleList(Conv(maps, maps, 3) for maps in (fine, middle, coarse))
         self.boxes = nn.ModuleList(nn.Conv2d(maps, 4 * BINS, 1) for maps in (fine, middle, coarse))
         self.scores = nn.ModuleList(nn.Conv2d(maps, classes, 1) for maps in (fine, middle, coarse))
+        if landmarks:
+            self.places = nn.ModuleList(nn.Conv2d(maps, 2 * landmarks, 1) for maps in (fine, middle, coarse))
         self.register_buffer("cells", torch.arange(BINS, dtype=torch.float32), persistent=False)
         for module in self.boxes:
             assert isinstance(module, nn.Conv2d) and module.bias is not None
@@ -139,7 +153,8 @@ class Detector(nn.Module):
             nn.init.constant_(module.bias, -math.log(99.0))
 
     def raw(self, x: Tensor) -> Tensor:
-        """``(N, A, 4 * BINS + classes)``: logits of the distances, side by side, then logits of the classes."""
+        """``(N, A, 4 * BINS + classes + 2 * landmarks)``: logits of the distances, side by side, logits of the classes,
+        then x and y of each landmark from the cell's centre, in cells."""
         fine, middle, coarse = self.backbone(x)
         coarse = self.from_coarse(coarse)
         middle = self.up_to_middle(torch.cat([_twice(coarse), self.from_middle(middle)], dim=1))
@@ -147,9 +162,12 @@ class Detector(nn.Module):
         middle = self.down_to_middle(torch.cat([self.fine_down(fine), middle], dim=1))
         coarse = self.down_to_coarse(torch.cat([self.middle_down(middle), coarse], dim=1))
         columns = []
-        for maps, head, box, score in zip((fine, middle, coarse), self.heads, self.boxes, self.scores, strict=True):
-            maps = head(maps)
-            columns.append(torch.cat([box(maps), score(maps)], dim=1).flatten(2))
+        for grid, maps in enumerate((fine, middle, coarse)):
+            maps = self.heads[grid](maps)
+            parts = [self.boxes[grid](maps), self.scores[grid](maps)]
+            if self.landmarks:
+                parts.append(self.places[grid](maps))
+            columns.append(torch.cat(parts, dim=1).flatten(2))
         return torch.cat(columns, dim=2).transpose(1, 2)
 
     def distances(self, raw: Tensor) -> Tensor:
@@ -163,7 +181,15 @@ class Detector(nn.Module):
         raw = self.raw(x)
         if self.training:
             return raw
-        return torch.cat([self.distances(raw), raw[..., 4 * BINS :].float().sigmoid()], dim=-1)
+        return self.answer(raw)
+
+    def answer(self, raw: Tensor) -> Tensor:
+        """What is said in evaluation, from `raw`."""
+        first, last = 4 * BINS, 4 * BINS + self.classes
+        parts = [self.distances(raw), raw[..., first:last].float().sigmoid()]
+        if self.landmarks:
+            parts.append(raw[..., last:].float())
+        return torch.cat(parts, dim=-1)
 
 
 def cell_centres(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
@@ -175,6 +201,11 @@ def cell_centres(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
         centres.append(torch.stack([x.flatten(), y.flatten()], dim=1))
         strides.append(torch.full((len(centres[-1]), 1), float(stride), device=device))
     return torch.cat(centres), torch.cat(strides)
+
+
+def _maps(width: float) -> list[int]:
+    """Maps of the backbone's stem and stages."""
+    return [_even(width * maps) for maps in (16, 32, 64, 128, 256)]
 
 
 def _even(maps: float) -> int:
@@ -196,7 +227,21 @@ def detector(
     *, classes: int, channels: int = 3, image_size: int = 320, width: float = 0.75, dropout: float = 0.0, **_: Any
 ) -> nn.Module:
     """The bundled detector's shape; `width` scales the number of maps of every layer."""
-    return Detector(classes, width)
+    return Detector(classes, _maps(width), [_even(width * maps) for maps in (64, 96, 128)])
+
+
+@register(
+    "face-detector",
+    title="Face detector: boxes and five landmarks",
+    help="The detector in small, which also finds eyes, nose and the corners of the mouth.",
+    task="detection",
+    teachable=False,
+)
+def face_detector(
+    *, classes: int, channels: int = 3, image_size: int = 320, landmarks: int = 5, dropout: float = 0.0, **_: Any
+) -> nn.Module:
+    """Few maps where the grids are fine, since there they cost the most, and more where they are coarse."""
+    return Detector(classes, (8, 16, 32, 64, 96), (24, 32, 48), landmarks=landmarks)
 
 
 @register(
@@ -216,7 +261,7 @@ class Objects(nn.Module):
 
     def __init__(self, classes: int, channels: int, width: float, dropout: float) -> None:
         super().__init__()
-        self.backbone = Backbone(width)
+        self.backbone = Backbone(_maps(width))
         self.average = nn.AdaptiveAvgPool2d(1)
         self.flatten = nn.Flatten()
         self.dropout = nn.Dropout(dropout)

@@ -7,6 +7,8 @@ to say how good its box is. All boxes of a batch lie in one list, so that pictur
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 from torch.nn import functional
@@ -17,6 +19,8 @@ from engine.networks.detector import BINS, Detector
 _CELLS_A_BOX = 10
 _ALPHA, _BETA = 1.0, 6.0  # weights of class and place in the alignment (Feng et al. 2021, equation 1)
 _CLASS, _BOX, _SIDES = 0.5, 7.5, 1.5  # weights of the three losses
+_PLACES = 5.0  # weight of the landmarks
+_WING = 0.02  # of a box's side: below this a landmark's error counts more and more for its size
 _LEAST_EXTENT = 12.0  # pixels: a smaller box would hold no cell's centre
 
 
@@ -31,14 +35,14 @@ def detection_loss(
         centres: of the cells, from `cell_centres`.
     """
     points, strides = centres
-    logits = raw[..., 4 * BINS :]
+    logits = raw[..., 4 * BINS : 4 * BINS + classes]
     distances = model.distances(raw) * strides
     found = torch.cat([points - distances[..., :2], points + distances[..., 2:]], dim=-1)  # (N, A, 4)
     with torch.no_grad():
         picture, cell, box, fit = _assign(logits.sigmoid(), found, batch, points)
         target = torch.zeros_like(logits)
         target[picture, cell, batch.labels[box]] = fit
-        weight = _known(batch, points)
+        weight = _known(batch, points) * ~_ignored(batch, points)[..., None]
         # A cell that answers for a box has a class, whatever the source labels elsewhere.
         weight[picture, cell, batch.labels[box]] = 1.0
     amount = fit.sum().clamp(min=1.0)
@@ -52,6 +56,11 @@ def detection_loss(
     sides = torch.cat([points[cell] - real[:, :2], real[:, 2:] - points[cell]], dim=1) / strides[cell]
     side_loss = (_side_loss(raw[picture, cell, : 4 * BINS], sides) * fit).sum() / amount
     loss = _CLASS * class_loss + _BOX * box_loss + _SIDES * side_loss
+    if model.landmarks:
+        places = raw[picture, cell, 4 * BINS + classes :].unflatten(1, (-1, 2))
+        wanted = (batch.landmarks[box] - points[cell][:, None]) / strides[cell][:, None]
+        extent = (real[:, 2:] - real[:, :2]).clamp(min=1.0) / strides[cell]
+        loss = loss + _PLACES * _place_loss(places, wanted, extent, fit)
     return loss, overlap.detach().mean()
 
 
@@ -97,6 +106,26 @@ def _known(batch: Batch, points: Tensor) -> Tensor:
     quarter = below * 2 + right  # (N, A)
     rows = torch.arange(len(quarter), device=quarter.device)[:, None]
     return batch.known[rows, quarter].float()
+
+
+def _ignored(batch: Batch, points: Tensor) -> Tensor:
+    """``(N, A) bool``: the centre of the cell lies in a place of which nothing is to be learnt."""
+    boxes = batch.ignored[:, None]  # (N, 1, I, 4)
+    at = points[None, :, None]
+    return ((at >= boxes[..., :2]) & (at < boxes[..., 2:])).all(dim=3).any(dim=2)
+
+
+def _place_loss(places: Tensor, wanted: Tensor, extent: Tensor, fit: Tensor) -> Tensor:
+    """How far landmarks ``(P, K, 2)`` lie from where they are, in shares of the box's sides `extent` ``(P, 2)``.
+
+    The wing loss (Feng et al. 2018, equation 5): errors of a few hundredths still count. Unknown ones do not.
+    """
+    known = wanted.isfinite()
+    far = torch.where(known, (places - wanted.nan_to_num()) / extent[:, None], 0.0).abs()
+    near = 0.1 * torch.log1p(far / _WING)
+    loss = torch.where(far < 0.1, near, far - 0.1 + 0.1 * math.log1p(0.1 / _WING))
+    share = (fit[:, None, None] * known).sum().clamp(min=1.0)
+    return (loss * fit[:, None, None]).sum() / share
 
 
 def _overlap(one: Tensor, other: Tensor) -> tuple[Tensor, Tensor]:

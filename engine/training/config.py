@@ -66,6 +66,8 @@ class TrainingConfig:
             ("folder", "A folder of pictures"),
             ("coco", "A folder of pictures with boxes (COCO)"),
             ("crops", "What is in the boxes of a COCO folder"),
+            ("faces", "Faces in pictures (recipe of the bundled face detector)"),
+            ("identities", "Faces by person (recipe of the bundled face network)"),
             ("digits", "All digits (recipe of the bundled network)"),
         ),
     )
@@ -73,10 +75,11 @@ class TrainingConfig:
         "",
         "Folder",
         "Pictures: one sub-folder per class. Pictures with boxes: train.json and val.json in COCO's format. "
-        "MNIST and Fashion-MNIST: the folder with the IDX files; empty means download.",
+        "Faces: identities.csv and its archives. MNIST and Fashion-MNIST: the folder with the IDX files; empty means "
+        "download.",
         "Data",
         path=True,
-        only_for=("data", ("mnist", "fashion-mnist", "folder", "coco", "crops", "digits")),
+        only_for=("data", ("mnist", "fashion-mnist", "folder", "coco", "crops", "faces", "identities", "digits")),
     )
     classes: str = _field(
         "",
@@ -89,12 +92,12 @@ class TrainingConfig:
         0,
         "Picture size",
         "Side of the square that the network sees, in pixels; 0 takes what suits the data set "
-        "(28 for digits, 64 for pictures, 320 for pictures with boxes, 96 for what is in the boxes). "
+        "(28 for digits, 64 for pictures and faces, 320 for pictures with boxes, 96 for what is in the boxes). "
         "With boxes it must be a multiple of 32.",
         "Data",
         low=0,
         high=640,
-        only_for=("data", ("folder", "coco", "crops")),
+        only_for=("data", ("folder", "coco", "crops", "faces", "identities")),
     )
     augmentation: str = _field(
         "light",
@@ -121,6 +124,8 @@ class TrainingConfig:
             ("digits", "Digits: six convolutions, accurate"),
             ("objects", "Objects: twenty convolutions, for colour pictures"),
             ("detector", "Detector: finds boxes (needs pictures with boxes)"),
+            ("face-detector", "Face detector: boxes and five landmarks"),
+            ("faces", "Faces: an embedding that tells people apart"),
         ),
     )
     width: float = _field(
@@ -147,7 +152,7 @@ class TrainingConfig:
         "Network",
         low=0.0,
         high=0.9,
-        only_for=("model", ("small", "digits", "objects")),
+        only_for=("model", ("small", "digits", "objects", "faces")),
     )
     epochs: int = _field(
         3, "Epochs", "How often the network sees the whole training set.", "Training", low=1, high=10_000
@@ -204,7 +209,7 @@ class TrainingConfig:
         "Training",
         low=0.0,
         high=0.5,
-        only_for=("model", ("small", "digits", "objects")),
+        only_for=("model", ("small", "digits", "objects", "faces")),
     )
     average_weights: float = _field(
         0.0,
@@ -327,6 +332,23 @@ class TrainingConfig:
 
 
 _SUITED: dict[str, dict[str, Any]] = {
+    "faces": {
+        "model": "face-detector",
+        "epochs": 60,
+        "batch_size": 32,
+        "learning_rate": 0.003,
+        "weight_decay": 0.05,
+        "average_weights": 0.999,
+    },
+    "identities": {
+        "model": "faces",
+        "epochs": 30,
+        "batch_size": 256,
+        "learning_rate": 0.003,
+        "weight_decay": 0.1,
+        "average_weights": 0.998,
+        "dropout": 0.0,
+    },
     # Large pictures need memory, so few go into a step, and smaller steps; boxes are learnt slowly.
     "coco": {
         "model": "detector",

@@ -30,6 +30,7 @@ from torch import nn
 from engine import store, zoo
 from engine.data import DataSet
 from engine.data.detection import SceneData
+from engine.data.faces import FaceSet
 from engine.errors import EngineError, WriteError
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Step, Stopped, TrainingEvent
@@ -48,7 +49,7 @@ _NAN = (
 
 def fit(
     config: TrainingConfig,
-    data: DataSet | SceneData,
+    data: DataSet | SceneData | FaceSet,
     *,
     folder: Path | None = None,
     resume: bool = False,
@@ -166,7 +167,7 @@ class _Training:
     """Model, optimiser and where they stand; everything that a checkpoint holds."""
 
     def __init__(
-        self, config: TrainingConfig, data: DataSet | SceneData, device: torch.device, *, start_from: str = ""
+        self, config: TrainingConfig, data: DataSet | SceneData | FaceSet, device: torch.device, *, start_from: str = ""
     ) -> None:
         self.task = task_for(config, data, device)
         torch.manual_seed(config.seed)
@@ -307,7 +308,7 @@ class _Training:
         """Write the weights that are kept, and the card that makes them a model of the zoo."""
         weights = {
             name: value.detach().cpu().contiguous()
-            for name, value in self.kept_model.state_dict().items()
+            for name, value in self.task.network(self.kept_model).state_dict().items()
             if not name.endswith("num_batches_tracked")  # only training needs it
         }
         # Made in memory first: on a full disk the libraries' own writers raise errors of their own.
@@ -325,7 +326,7 @@ class _Training:
             arguments=task.arguments,
             classes=task.classes,
             weights=folder / "model.safetensors",
-            parameters=sum(p.numel() for p in self.model.parameters()),
+            parameters=sum(p.numel() for p in task.network(self.model).parameters()),
             metrics={task.measure: self.best_accuracy, "validation loss": self.best_loss},
             notes=f"Trained on {self.data.name}, epoch {self.best_epoch} of {config.epochs}.",
             recipe=config.to_toml(),

@@ -85,7 +85,7 @@ class _Driver:
         end: Stopped | None = None
         try:
             self._progress("Starting", 0.0, force=True)
-            from engine.data import DATASETS  # torch is loaded here, after the first sign of life
+            from engine.data import DATASETS, faces  # torch is loaded here, after the first sign of life
             from engine.training.fit import fit
 
             data = DATASETS[config.data].load(
@@ -98,7 +98,7 @@ class _Driver:
             if data.skipped:  # stdout is for events; the window keeps stderr in log.txt
                 print(f"Left out, since it cannot be read ({len(data.skipped):,}): {data.skipped[0]}", file=sys.stderr)
             classes = [name.strip() for name in config.classes.split(",") if name.strip()]
-            if classes and config.matters("classes"):
+            if classes and config.matters("classes") and not isinstance(data, faces.FaceSet):
                 data = data.only(classes)
             for event in fit(config, data, folder=self._record.folder, resume=resume, stop=self._asked_to_end):
                 if isinstance(event, Stopped):

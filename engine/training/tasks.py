@@ -17,10 +17,11 @@ from torch.nn import functional
 
 from engine import networks
 from engine.data import DataSet
-from engine.data.augment import AUGMENTATIONS, colour
-from engine.data.detection import Batch, SceneData, compose, truths
+from engine.data.augment import AUGMENTATIONS, colour, face
+from engine.data.detection import Batch, SceneData, compose, truth_of
+from engine.data.faces import FaceSet
 from engine.errors import EngineError
-from engine.measure import Truth, average_precision
+from engine.measure import Truth, average_precision, verification
 from engine.networks.detector import STRIDES, Detector, cell_centres
 from engine.training.assign import detection_loss
 from engine.training.config import TrainingConfig
@@ -62,7 +63,11 @@ class Task(Protocol):
     validation_count: int
 
     def build(self) -> nn.Module:
-        """The network, freshly initialised."""
+        """What is trained, freshly initialised."""
+        ...
+
+    def network(self, model: nn.Module) -> nn.Module:
+        """The part of what is trained that is kept and used."""
         ...
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
@@ -82,15 +87,16 @@ class Task(Protocol):
         ...
 
 
-def task_for(config: TrainingConfig, data: DataSet | SceneData, device: torch.device) -> Task:
+def task_for(config: TrainingConfig, data: DataSet | SceneData | FaceSet, device: torch.device) -> Task:
     """The task that the data and the network are for.
 
     Raises:
         EngineError: they are for different ones, or there is too little of the data.
     """
-    wanted = networks.architectures()[config.model].task if config.model in networks.architectures() else ""
+    known = networks.architectures()
+    wanted = known[config.model].task if config.model in known else ""
     if isinstance(data, SceneData):
-        if wanted == "classification":
+        if wanted in ("classification", "faces"):
             raise EngineError(
                 "These data are pictures with boxes, which this network cannot learn.", "Choose the network “detector”."
             )
@@ -99,6 +105,17 @@ def task_for(config: TrainingConfig, data: DataSet | SceneData, device: torch.de
         raise EngineError(
             f"The network “{config.model}” learns from pictures with boxes.",
             "Choose a COCO folder as the data set, or another network.",
+        )
+    if isinstance(data, FaceSet):
+        if wanted == "classification":
+            raise EngineError(
+                "These data are faces by person, which this network cannot learn.", "Choose the network “faces”."
+            )
+        return Verification(config, data, device)
+    if wanted == "faces":
+        raise EngineError(
+            f"The network “{config.model}” learns from faces by person.",
+            "Choose “Faces by person” as the data set, or another network.",
         )
     return Classification(config, data, device)
 
@@ -131,6 +148,9 @@ class Classification:
         return networks.build(
             self._config.model, classes=len(self.classes), channels=channels, image_size=size, **self.arguments
         )
+
+    def network(self, model: nn.Module) -> nn.Module:
+        return model
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
         labels = self._labels[chosen]
@@ -198,7 +218,9 @@ class Detection:
         self._scenes = data.train.to(device)
         self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
         self.classes = data.classes
-        self.arguments: dict[str, Any] = {"width": config.width}
+        self.arguments: dict[str, Any] = {"width": config.width} if config.matters("width") else {}
+        if data.landmarks:
+            self.arguments["landmarks"] = data.landmarks
         self.count, self.validation_count = len(data.train), min(_MEASURED, len(data.validation))
 
     def build(self) -> nn.Module:
@@ -210,10 +232,13 @@ class Detection:
             **self.arguments,
         )
 
+    def network(self, model: nn.Module) -> nn.Module:
+        return model
+
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
         size = self._size_at(progress)
         share = _MOSAICS if progress < _CALM_AFTER else 0.0
-        batch = compose(self._scenes, chosen, size, generator, mosaic=share)
+        batch = compose(self._scenes, chosen, size, generator, mosaic=share, zoom=self._data.zoom)
         pictures = colour(batch.images, generator)
         with mixed_precision(self._device):
             raw = model(_normalise(pictures, self._mean, self._std))
@@ -253,17 +278,17 @@ class Detection:
                 owner.to(self._device),
                 scenes.known[rows][:, None].expand(-1, 4, -1).to(self._device),
                 torch.full((len(rows), 2), float(data.image_size), device=self._device),
+                scenes.landmarks[rows][there].to(self._device),
+                scenes.ignored[rows].to(self._device),
             )
             loss, _ = detection_loss(raw, batch, centres=centres, classes=len(self.classes), model=detector)
             losses.append(float(loss))
-            answers = torch.cat([detector.distances(raw), raw[..., -len(self.classes) :].sigmoid()], dim=-1)
+            answers = detector.answer(raw)
             for number, answer in zip(rows.tolist(), answers.cpu().numpy(), strict=True):
                 boxes, scores, labels = decoder.boxes(answer, floor=_FLOOR)
                 boxes = data.transforms[number].to_original(boxes)
                 found.append(Detections(boxes, scores, labels, self.classes))
-                real, classes = truths(scenes, data.transforms, number)
-                known = frozenset(int(each) for each in torch.nonzero(scenes.known[number]).flatten())
-                truth.append(Truth(real, classes, np.zeros(len(classes), bool), known))
+                truth.append(truth_of(scenes, data.transforms, number))
         measured = average_precision(found, truth, labels=self.classes)
         return float(np.mean(losses)) if losses else math.nan, measured.map50
 
@@ -271,6 +296,7 @@ class Detection:
         return {
             "boxes": "distances",
             "strides": STRIDES,
+            "landmarks": self._data.landmarks,
             "preprocess": Preprocess(
                 kind="letterbox",
                 size=self._data.image_size,
@@ -288,6 +314,118 @@ class Detection:
 def _detector(model: nn.Module) -> Detector:
     assert isinstance(model, Detector)
     return model
+
+
+# ----------------------------------------------------------------------------------------------------- verification
+
+_SCALE = 32.0  # length that an embedding is given before the softmax
+_MARGIN = 0.35  # by which the cosine to one's own person must be larger (CosFace, Wang et al. 2018, equation 4)
+_MARGIN_AFTER = 0.15  # the margin grows to its full size over this share of the run
+_CENTRES = 2  # of each person: wrong pictures gather at another one than right ones (sub-centres, Deng et al. 2020)
+
+
+class Verification:
+    """Whether two faces are one person's: an embedding learnt by telling the training people apart.
+
+    The training people are classes of a cosine softmax with a margin; what is measured is the protocol of Labeled Faces
+    in the Wild on other people: a threshold chosen on nine tenths of the pairs judges the tenth.
+    """
+
+    name: TaskName = "faces"
+    measure = "validation pairs judged rightly"
+
+    def __init__(self, config: TrainingConfig, data: FaceSet, device: torch.device) -> None:
+        self._config, self._data, self._device = config, data, device
+        self._images, self._labels = data.images.to(device), data.labels.to(device)
+        self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
+        self.classes: tuple[str, ...] = ("face",)
+        self.arguments: dict[str, Any] = {"dropout": config.dropout}
+        self.count, self.validation_count = len(data.images), len(data.measured)
+
+    def build(self) -> nn.Module:
+        network = networks.build(
+            self._config.model, classes=1, channels=3, image_size=self._data.image_size, **self.arguments
+        )
+        return _People(network, self._data.people)
+
+    def network(self, model: nn.Module) -> nn.Module:
+        assert isinstance(model, _People)
+        return model.network
+
+    def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        assert isinstance(model, _People)
+        labels = self._labels[chosen]
+        pictures = face(self._images[chosen].float().div_(255), generator, size=self._data.image_size)
+        with mixed_precision(self._device):
+            embeddings = model.network(_normalise(pictures, self._mean, self._std))
+        cosines = model(embeddings.float())
+        with torch.no_grad():
+            right = (cosines.argmax(1) == labels).float().mean()
+        margin = _MARGIN * min(1.0, progress / _MARGIN_AFTER)
+        cosines = cosines - margin * functional.one_hot(labels, cosines.shape[1])
+        loss = functional.cross_entropy(_SCALE * cosines, labels, label_smoothing=self._config.label_smoothing)
+        return Loss(loss, right)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        model.eval()
+        data = self._data
+        pairs = data.pairs
+        embeddings = self.embed(model, data.measured)
+        cosines = (embeddings[pairs[:, 0]] * embeddings[pairs[:, 1]]).sum(dim=1)
+        # A loss of its own kind: how surely the cosine says the wrong thing, with the threshold that suits best.
+        verified = verification(cosines.numpy(), data.same.numpy(), data.folds.numpy())
+        spread = functional.softplus(10 * (cosines - verified.threshold) * (1 - 2 * data.same.float())).mean()
+        return float(spread), verified.accuracy
+
+    @torch.inference_mode()
+    def embed(self, model: nn.Module, images: Tensor) -> Tensor:
+        """Embeddings ``(N, D)`` of length 1, on the processor: each of a picture and its mirror image."""
+        network = self.network(model).eval()
+        rim = (images.shape[-1] - self._data.image_size) // 2
+        found = []
+        for start in range(0, len(images), 256):
+            pictures = images[
+                start : start + 256, :, rim : rim + self._data.image_size, rim : rim + self._data.image_size
+            ]
+            pictures = _normalise(pictures.to(self._device).float().div_(255), self._mean, self._std)
+            with mixed_precision(self._device):
+                both = network(pictures).float() + network(pictures.flip(3)).float()
+            found.append(functional.normalize(both).cpu())
+        return torch.cat(found)
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "finder": "face-detector",
+            "preprocess": Preprocess(
+                kind="face",
+                size=self._data.image_size,
+                channels=3,
+                mean=tuple(self._data.mean),
+                std=tuple(self._data.std),
+                digits=False,
+            ),
+        }
+
+    def verdict(self, score: float) -> str:
+        return f"{score:.2%} of the validation pairs are judged rightly"
+
+
+class _People(nn.Module):
+    """A network for faces under a direction for each person (several: see `_CENTRES`), as it is trained."""
+
+    def __init__(self, network: nn.Module, people: int) -> None:
+        super().__init__()
+        self.network = network
+        dimensions = int(network.dimensions)  # type: ignore[arg-type]
+        self.directions = nn.Parameter(torch.empty(people * _CENTRES, dimensions))
+        nn.init.normal_(self.directions, std=0.01)
+
+    def forward(self, embeddings: Tensor) -> Tensor:
+        """Cosines ``(N, people)`` of embeddings ``(N, D)`` to the nearest direction of each person."""
+        cosines = functional.normalize(embeddings) @ functional.normalize(self.directions).T
+        nearest: Tensor = cosines.unflatten(1, (-1, _CENTRES)).amax(dim=2)
+        return nearest
 
 
 # ----------------------------------------------------------------------------------------------------------- shared

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import tarfile
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,9 +13,9 @@ import numpy as np
 import pytest
 import torch
 
-from engine import zoo
+from engine import networks, zoo
 from engine.data import DATASETS
-from engine.data.detection import Batch, SceneData, compose, load_coco, load_crops
+from engine.data.detection import Batch, SceneData, compose, load_coco, load_crops, truth_of
 from engine.errors import EngineError
 from engine.images import read_picture
 from engine.networks.detector import BINS, Detector, cell_centres
@@ -226,6 +227,12 @@ def test_crops_show_what_their_label_says(folder: Path) -> None:
         assert (image[:, 12:20, 12:20].float().mean(dim=(1, 2)) - wanted).abs().max() < 25
 
 
+def small_detector() -> Detector:
+    net = networks.build("detector", classes=2, channels=3, image_size=64, width=0.25)
+    assert isinstance(net, Detector)
+    return net
+
+
 def one_box(label: int, known: tuple[bool, bool]) -> Batch:
     return Batch(
         torch.zeros(1, 3, 64, 64),
@@ -234,11 +241,13 @@ def one_box(label: int, known: tuple[bool, bool]) -> Batch:
         torch.tensor([0]),
         torch.tensor([[known] * 4]),
         torch.full((1, 2), 64.0),
+        torch.full((1, 5, 2), torch.nan),
+        torch.zeros(1, 1, 4),
     )
 
 
 def test_nobody_is_punished_for_a_class_that_is_not_labelled_there() -> None:
-    net = Detector(2, 0.25)
+    net = small_detector()
     centres = cell_centres(64, torch.device("cpu"))
     raw = torch.zeros(1, len(centres[0]), 4 * BINS + 2, requires_grad=True)
     loss, _ = detection_loss(raw, one_box(0, (False, False)), centres=centres, classes=2, model=net)
@@ -256,11 +265,40 @@ def test_nobody_is_punished_for_a_class_that_is_not_labelled_there() -> None:
     assert (raw.grad[0, :, 4 * BINS + 1] > 0).all(), "where it is labelled, its absence counts"
 
 
+def test_of_a_crowd_nothing_is_learnt_where_it_stands_and_what_stands_there_is_no_mistake(tmp_path: Path) -> None:
+    write_part(tmp_path, "train", 2)
+    write_part(tmp_path, "val", 2)
+
+    def crowd(values: dict[str, Any]) -> None:
+        values["annotations"].append({"id": 99, "image_id": 0, "category_id": 10, "bbox": [4, 8, 20, 24], "iscrowd": 1})
+
+    change(tmp_path / "train.json", crowd)
+    change(tmp_path / "val.json", crowd)
+    read = load_coco(tmp_path, image_size=96)
+    width, height = (72, 96)  # of picture 0
+    assert (read.train.labels[0] >= 0).sum() == (load_coco(tmp_path, image_size=96).train.labels[0] >= 0).sum()
+    factor = read.train.images.shape[-1] / max(width, height)
+    placed = torch.tensor([4.0, 8.0, 24.0, 32.0]) * factor
+    assert (read.train.ignored[0, 0] - placed).abs().max() < 0.6 and (read.train.ignored[1] == 0).all()
+    batch = one_box(0, (True, True))
+    batch = replace(batch, ignored=torch.tensor([[[40.0, 0.0, 64.0, 64.0]]]))
+    centres = cell_centres(64, torch.device("cpu"))
+    raw = torch.zeros(1, len(centres[0]), 4 * BINS + 2, requires_grad=True)
+    loss, _ = detection_loss(raw, batch, centres=centres, classes=2, model=small_detector())
+    loss.backward()
+    assert raw.grad is not None
+    within = centres[0][:, 0] >= 40
+    assert (raw.grad[0, within, 4 * BINS :] == 0).all() and (raw.grad[0, ~within, 4 * BINS + 1] > 0).all()
+    truth = truth_of(read.validation, read.transforms, 0)
+    assert truth.crowd.sum() == 2 and np.abs(truth.xyxy[truth.crowd][0] - (4, 8, 24, 32)).max() < 0.1
+
+
 def test_a_picture_without_boxes_has_a_finite_loss() -> None:
-    net = Detector(2, 0.25)
+    net = small_detector()
     centres = cell_centres(64, torch.device("cpu"))
     batch = one_box(0, (True, True))
-    empty = Batch(batch.images, batch.boxes[:0], batch.labels[:0], batch.owner[:0], batch.known, batch.split)
+    nothing = {name: getattr(batch, name)[:0] for name in ("boxes", "labels", "owner", "landmarks")}
+    empty = replace(batch, **nothing)
     loss, overlap = detection_loss(net.raw(batch.images), empty, centres=centres, classes=2, model=net)
     assert torch.isfinite(loss) and overlap == 0
 
