@@ -1,7 +1,7 @@
 """The live flow's inference thread: frames in, results out, the latest wins on both sides.
 
-It owns the running network and the tracker of what that detects. Loading another one, looking into a layer and reading
-a frame all happen in this one thread, which sleeps until there is something to do.
+It owns the running network and the tracker of what that detects, things or faces. Loading another network, looking into
+a layer and reading a frame all happen in this one thread, which sleeps until there is something to do.
 """
 
 from __future__ import annotations
@@ -17,7 +17,9 @@ from engine.errors import Cancelled, EngineError
 from engine.types import Frame, ModelCard, Result
 
 if TYPE_CHECKING:
+    from engine.recognition import Recogniser
     from engine.vision import Reader
+    from engine.vision.faces import FaceFollower
     from engine.vision.track import Follower
 
 _log = logging.getLogger(__name__)
@@ -74,16 +76,18 @@ class LiveSession:
         self.results = Latest(on_result)
         self._on_model = on_model
         self._on_error = on_error
-        self._lock = Lock()  # guards what other threads set: the five names below
+        self._lock = Lock()  # guards what other threads set: the names below, down to `_ending`
         self._wanted: str | None = None
         self._asked = 0  # counts calls of `use`
         self._layer: str | None = None
         self._region = 0
+        self._people: Recogniser | None = None
         self._last: Frame | None = None
         self._ending = False
         self._reader: Reader | None = None
         self._kept: list[tuple[ModelCard, int, Reader]] = []  # with the time at which the weights were written
-        self._follower: Follower | None = None  # where the network detects
+        self._follower: Follower | None = None  # where the network detects things
+        self._faces: FaceFollower | None = None  # where it is one for faces
         self._generation = 0
         self._failing = False
         self._worker = Worker("inference", self._run)
@@ -118,11 +122,21 @@ class LiveSession:
         if changed:
             self.frames.wake()
 
+    def set_people(self, people: Recogniser | None) -> None:
+        """Compare faces with these people from now on (None: with nobody); what is shown now is read again.
+
+        They stay set whatever network runs; one that has not seen them itself takes them for nobody.
+        """
+        with self._lock:
+            self._people = people
+        self.frames.wake()
+
     # ----------------------------------------------------------------------------- in the inference thread
 
     def _run(self, stop: Flag) -> None:
         loaded = 0
         watched: tuple[str | None, int] = (None, 0)
+        compared: Recogniser | None = None
         read: Frame | None = None
         while True:
             frame = self.frames.take(None)
@@ -135,13 +149,18 @@ class LiveSession:
                 self._load(wanted, asked)
                 frame = self.frames.take() or self._last
             with self._lock:
-                watch = (self._layer, self._region)
+                watch, people = (self._layer, self._region), self._people
                 if asked != self._asked:  # yet another network was asked for meanwhile
                     continue
             if watch != watched:
                 watched = watch
                 frame = frame or self._last
+            if people is not compared:
+                compared = people
+                frame = frame or (self._last if self._faces is not None else None)
             if frame is not None and self._reader is not None:
+                if self._faces is not None:
+                    self._faces.people = people
                 self._read(frame, self._reader, watch, again=frame is read)
                 read = frame
 
@@ -152,11 +171,16 @@ class LiveSession:
         try:
             card = zoo.model_card(name)
             reader = self._open(card, asked)
-            follower = None
+            follower, faces = None, None
             if card.task == "detection":
                 from engine.vision.track import Follower
 
                 follower = Follower(sure=card.min_score)
+            elif card.task == "faces":
+                from engine.vision.faces import FaceFollower, FaceReader
+
+                assert isinstance(reader, FaceReader)
+                faces = FaceFollower(reader)
         except Cancelled:  # another one is wanted by now, or none
             return
         except EngineError as error:
@@ -167,7 +191,7 @@ class LiveSession:
             failure = EngineError(f"The model “{name}” could not be loaded.", f"{type(error).__name__}: {error}")
             self._tell(ModelState(name, "failed", error=failure, generation=self._generation))
             return
-        self._reader, self._follower = reader, follower
+        self._reader, self._follower, self._faces = reader, follower, faces
         self._generation += 1
         self._failing = False
         self.results.take()  # what the network before has read and nobody has seen
@@ -192,7 +216,8 @@ class LiveSession:
 
     def _read(self, frame: Frame, reader: Reader, watch: tuple[str | None, int], *, again: bool) -> None:
         try:
-            result = reader.predict(frame, layer=watch[0], region=watch[1], generation=self._generation)
+            how = reader if self._faces is None else self._faces
+            result = how.predict(frame, layer=watch[0], region=watch[1], generation=self._generation)
             if self._follower is not None:
                 result = self._follower.follow(result)
             if again:  # how long ago an old frame was captured says nothing about the pace of the flow

@@ -8,7 +8,6 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
-from engine.errors import EngineError
 from engine.types import Frame, ModelCard, Result
 
 if TYPE_CHECKING:
@@ -45,8 +44,8 @@ def open_reader(card: ModelCard, *, interactive: bool = True, cancelled: Callabl
         cancelled: asked while a conversion runs whether it is still wanted.
 
     Raises:
-        EngineError: the weights are missing, damaged or belong to another network, or no task here is the card's;
-            `Cancelled`.
+        EngineError: the weights are missing, damaged or belong to another network, or the detector that a network for
+            faces needs is not there; `Cancelled`.
     """
     if card.task == "classification":
         from engine.vision.classify import Classifier
@@ -56,6 +55,6 @@ def open_reader(card: ModelCard, *, interactive: bool = True, cancelled: Callabl
         from engine.vision.detect import Detector
 
         return Detector(card, interactive=interactive, cancelled=cancelled)
-    raise EngineError(
-        f"“{card.name}” is a network for {card.task}, which cannot be used by itself.", "Choose another model."
-    )
+    from engine.vision.faces import FaceReader
+
+    return FaceReader(card, interactive=interactive, cancelled=cancelled)

@@ -1,8 +1,9 @@
 """Detection: a frame becomes one square, the network's candidates become boxes in the frame.
 
 The whole picture is put into a square (letterbox), the network gives some thousand candidates, each a box with a
-probability for every class, and of those that say the same only the surest is kept. All networks for detection go this
-way, our own as well as the well-known ones: how a network names its boxes is written on its card.
+probability for every class (and with landmarks, where the network finds any), and of those that say the same only the
+surest is kept. All networks for detection go this way, our own as well as the well-known ones: how a network names its
+boxes is written on its card.
 """
 
 from __future__ import annotations
@@ -100,8 +101,9 @@ class Detector:
         return images.letterbox(image if kind.channels == 3 else images.to_grey(image), kind.size)
 
     def _in_frame(self, output: Floats, placed: images.Transform, floor: float) -> Detections:
-        xyxy, scores, classes = self.decoder.boxes(output[0], floor=floor)
-        found = Detections(placed.to_original(xyxy), scores, classes, self.card.classes)
+        found = self.decoder.detections(output[0], floor=floor)
+        places = None if found.landmarks is None else placed.points_to_original(found.landmarks)
+        found = dataclasses.replace(found, xyxy=placed.to_original(found.xyxy), landmarks=places)
         inside = (found.xyxy[:, 2:] > found.xyxy[:, :2]).all(axis=1)  # not in the grey around the picture
         return found if inside.all() else found[inside]
 
@@ -121,7 +123,9 @@ class Decoder:
         kind = card.preprocess
         self._layout = card.boxes
         self._size = kind.size
-        self._columns = 4 + len(card.classes)
+        self._classes = card.classes
+        self._places = card.landmarks
+        self._columns = 4 + len(card.classes) + 2 * card.landmarks
         self._name = card.name
         if kind.kind != "letterbox" or not card.boxes or (card.boxes == "distances" and not card.strides):
             raise EngineError(
@@ -137,13 +141,19 @@ class Decoder:
     def boxes(
         self, output: Floats, *, floor: float = FLOOR, most: int = MOST
     ) -> tuple[Floats, Floats, NDArray[np.int64]]:
-        """The objects that one picture's candidates (A, 4 + classes) speak of, the surest first.
+        """The boxes, probabilities and class numbers of `detections`."""
+        found = self.detections(output, floor=floor, most=most)
+        return found.xyxy, found.confidence, found.class_id
 
-        Of boxes of one class that cover each other by an IoU of 0.6 only the surest stays (non-maximum suppression).
+    def detections(self, output: Floats, *, floor: float = FLOOR, most: int = MOST) -> Detections:
+        """The objects that one picture's candidates (A, 4 + classes + 2 x landmarks) speak of, the surest first.
+
+        Of boxes of one class that cover each other by an IoU of 0.6 only the surest stays (non-maximum suppression),
+        with its own landmarks.
 
         Returns:
-            Boxes (N, 4) x0, y0, x1, y1 in pixels of the square, cut at its edges, float32; probabilities (N,) float32,
-            above `floor`; class numbers (N,) int64. N is at most `most`.
+            At most `most` boxes in pixels of the square, cut at its edges, with probabilities above `floor`. Landmarks
+            may lie outside of it: of half a face the other half.
 
         Raises:
             EngineError: the output is not what the card says.
@@ -155,7 +165,7 @@ class Decoder:
                 "The card and the network belong to different models.",
             )
         # An object may be two things at once: every class of a candidate that is probable enough is one.
-        scores = output[:, 4:]
+        scores = output[:, 4 : 4 + len(self._classes)]
         found = np.flatnonzero(scores > floor)
         rows, classes = np.divmod(found, scores.shape[1])
         sure = scores[rows, classes]
@@ -163,11 +173,12 @@ class Decoder:
             best = np.argpartition(-sure, _CANDIDATES)[:_CANDIDATES]
             rows, classes, sure = rows[best], classes[best], sure[best]
         xyxy = self._corners(output[rows, :4], rows)
+        places = self._landmarks(output[rows, 4 + len(self._classes) :], rows) if self._places else None
         solid = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)  # nor is anything that is not a number
-        if not solid.all():
-            xyxy, sure, classes = xyxy[solid], sure[solid], classes[solid]
-        kept = _suppress(xyxy, sure, classes)[:most]
-        return xyxy[kept], sure[kept], classes[kept]
+        if places is not None:
+            solid &= np.isfinite(places).all(axis=(1, 2))
+        all_found = Detections(xyxy, sure, classes, self._classes, None, places)[solid]
+        return all_found[_suppress(all_found.xyxy, all_found.confidence, all_found.class_id)[:most]]
 
     def _corners(self, places: Floats, rows: NDArray[np.int64]) -> Floats:
         """Candidates' first four columns as corners, cut at the edges of the square."""
@@ -182,6 +193,14 @@ class Decoder:
             xyxy = places
         cut: Floats = xyxy.clip(0, self._size)
         return cut
+
+    def _landmarks(self, columns: Floats, rows: NDArray[np.int64]) -> Floats:
+        """Candidates' last columns as landmarks (N, K, 2) in pixels of the square."""
+        places = columns.reshape(len(rows), self._places, 2)
+        if self._centres is None:
+            return places
+        found: Floats = self._centres[rows][:, None] + places * self._strides[rows][:, None]
+        return found
 
 
 def _cells(size: int, stride: int) -> tuple[Floats, Floats]:

@@ -187,13 +187,18 @@ class Tracker:
 
 
 class Follower:
-    """Numbers the objects of whatever plays: each source, and each stretch of one that runs forward, from 1 on."""
+    """Numbers the objects of whatever plays: each source, and each stretch of one that runs forward, from 1 on.
+
+    Attributes:
+        stretch: counts these.
+    """
 
     def __init__(self, *, sure: float) -> None:
         """
         Args:
             sure: see `Tracker`; what is shown to people should have a number, so the least score that is shown.
         """
+        self.stretch = 0
         self._sure = sure
         self._tracker = Tracker(sure=sure)
         self._last: Frame | None = None
@@ -205,21 +210,27 @@ class Follower:
 
         The last frame may come again (another layer is watched): its objects keep their numbers.
         """
-        frame, detections, before = result.frame, result.detections, self._last
-        if detections is None or frame.clock is None:
+        if result.detections is None or result.frame.clock is None:
             return result
         begun = clocks.perf_counter()
-        if frame is before and self._numbers is not None and len(self._numbers) == len(detections):
-            tracked = dataclasses.replace(detections, track_id=self._numbers)
-        else:
-            goes_on = before is not None and before.source == frame.source and self._clock <= frame.clock
-            if not goes_on:
-                self._tracker = Tracker(sure=self._sure)
-            tracked = self._tracker.update(detections, frame.clock)
-        self._last, self._clock, self._numbers = frame, frame.clock, tracked.track_id
+        tracked = self.number(result.frame, result.detections)
         took = result.timings.postprocess + clocks.perf_counter() - begun
         timings = dataclasses.replace(result.timings, postprocess=took)
         return dataclasses.replace(result, detections=tracked, timings=timings)
+
+    def number(self, frame: Frame, detections: Detections) -> Detections:
+        """The objects of a frame that has a clock, with their numbers; see `Tracker.update` and `follow`."""
+        assert frame.clock is not None
+        before = self._last
+        if frame is before and self._numbers is not None and len(self._numbers) == len(detections):
+            return dataclasses.replace(detections, track_id=self._numbers)
+        goes_on = before is not None and before.source == frame.source and self._clock <= frame.clock
+        if not goes_on:
+            self._tracker = Tracker(sure=self._sure)
+            self.stretch += 1
+        tracked = self._tracker.update(detections, frame.clock)
+        self._last, self._clock, self._numbers = frame, frame.clock, tracked.track_id
+        return tracked
 
 
 def _state(boxes: _Matrix) -> _Matrix:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -24,6 +25,7 @@ def live_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         write_network("tiny")
         write_network("tiny-colour", classes=("cat", "dog", "owl"), preprocess=picture(32))
         write_detector("spots")
+        write_faces("tiny-faces")
     finally:
         if before is None:
             os.environ.pop("CONVSCOPE_HOME")
@@ -85,7 +87,8 @@ SPOTS = ("red", "green", "blue")
 def register_spots() -> None:
     """Enter a detector that needs no training: cells of 8 pixels are red, green or blue, and grey is nothing.
 
-    The box of a cell reaches one cell from its middle to every side.
+    The box of a cell reaches one cell from its middle to every side. Landmarks, in cells from the middle, are the same
+    in every cell.
     """
     import torch
     from torch import nn
@@ -93,12 +96,12 @@ def register_spots() -> None:
     from engine import networks
 
     class Spots(nn.Module):
-        def __init__(self, layout: str, size: int) -> None:
+        def __init__(self, classes: int, layout: str, size: int, landmarks: Sequence[Sequence[float]]) -> None:
             super().__init__()
             self.pool = nn.AvgPool2d(8)
-            self.colour = nn.Conv2d(3, 3, 1, bias=False)
+            self.colour = nn.Conv2d(3, classes, 1, bias=False)
             with torch.no_grad():
-                self.colour.weight.copy_((2 * torch.eye(3) - 1)[:, :, None, None])
+                self.colour.weight.copy_((2 * torch.eye(3) - 1)[:classes, :, None, None])
             middle = (torch.arange(size // 8) + 0.5) * 8
             y, x = torch.meshgrid(middle, middle, indexing="ij")
             middles = torch.stack([x.flatten(), y.flatten()], dim=1)
@@ -108,19 +111,41 @@ def register_spots() -> None:
                 "centres": torch.cat([middles, torch.full_like(middles, 16.0)], dim=1),
             }
             self.register_buffer("places", places[layout][None], persistent=False)
+            self.marked = bool(landmarks)
+            marks = torch.tensor([list(place) for place in landmarks]).reshape(1, 1, -1)
+            self.register_buffer("marks", marks.repeat(1, len(middles), 1), persistent=False)
 
         def forward(self, x: torch.Tensor) -> torch.Tensor:
             scores = self.colour(self.pool(x)).flatten(2).transpose(1, 2)
-            return torch.cat([self.places.expand(len(x), -1, -1), scores], dim=2)
+            columns = [self.places.expand(len(x), -1, -1), scores]
+            if self.marked:
+                columns.append(self.marks.expand(len(x), -1, -1))
+            return torch.cat(columns, dim=2)
 
-    def spots(*, classes: int, channels: int, image_size: int, layout: str = "distances", **_: object) -> nn.Module:
-        return Spots(layout, image_size)
+    def spots(
+        *,
+        classes: int,
+        channels: int,
+        image_size: int,
+        layout: str = "distances",
+        landmarks: Sequence[Sequence[float]] = (),
+        **_: object,
+    ) -> nn.Module:
+        return Spots(classes, layout, image_size, landmarks)
 
     if "spots" not in networks._ARCHITECTURES:
         networks.register("spots", title="Spots", help="For tests.", teachable=False)(spots)
 
 
-def write_detector(name: str, *, layout: BoxLayout = "distances", size: int = 64) -> ModelCard:
+def write_detector(
+    name: str,
+    *,
+    layout: BoxLayout = "distances",
+    size: int = 64,
+    landmarks: Sequence[tuple[float, float]] = (),
+    classes: tuple[str, ...] = SPOTS,
+    offered: tuple[str, ...] = ("red", "green"),
+) -> ModelCard:
     """A run called `name` with the detector of red, green and blue spots."""
     from safetensors.torch import save_file
 
@@ -129,20 +154,22 @@ def write_detector(name: str, *, layout: BoxLayout = "distances", size: int = 64
     register_spots()
     folder = store.runs_folder() / name
     folder.mkdir(parents=True)
-    net = networks.build("spots", classes=3, channels=3, image_size=size, layout=layout)
+    arguments: dict[str, Any] = {"layout": layout, "landmarks": [list(place) for place in landmarks]}
+    net = networks.build("spots", classes=len(classes), channels=3, image_size=size, **arguments)
     save_file(net.state_dict(), folder / "model.safetensors")
     card = ModelCard(
         name=name,
         title=name.title(),
         task="detection",
         architecture="spots",
-        arguments={"layout": layout},
-        classes=SPOTS,
+        arguments=arguments,
+        classes=classes,
         preprocess=Preprocess("letterbox", size, 3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
         boxes=layout,
         strides=(8,) if layout == "distances" else (),
-        offered=("red", "green"),
+        offered=offered,
         min_score=0.5,
+        landmarks=len(landmarks),
         weights=folder / "model.safetensors",
         parameters=9,
     )
@@ -159,6 +186,90 @@ def spotted(*spots: tuple[int, int, str], shape: tuple[int, int] = (480, 640), s
     image = np.zeros((*shape, 3), np.uint8)
     for x, y, colour in spots:
         image[80 * y : 80 * y + 80, 80 * x : 80 * x + 80, SPOTS.index(colour)] = strength
+    return image
+
+
+FIVE = ((-0.158, -0.038), (0.156, -0.04), (0.0, 0.14), (-0.129, 0.325), (0.131, 0.323))
+"""Landmarks of a face that fills one cell, in cells from its middle: what is turned upright is that cell."""
+
+FACE_SIDE = 32
+
+
+def register_rows() -> None:
+    """Enter a network for faces that needs no training: how bright each of 8 x 8 fields is, against their mean."""
+    import torch
+    from torch import nn
+
+    from engine import networks
+
+    class Rows(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.pool = nn.AvgPool2d(FACE_SIDE // 8)
+            self.red = nn.Conv2d(3, 1, 1, bias=False)
+            with torch.no_grad():
+                self.red.weight.copy_(torch.tensor([1.0, 0.0, 0.0])[None, :, None, None])
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            fields = self.red(self.pool(x)).flatten(1)
+            return fields - fields.mean(dim=1, keepdim=True)
+
+    def rows(*, classes: int, channels: int, image_size: int, **_: object) -> nn.Module:
+        return Rows()
+
+    if "rows" not in networks._ARCHITECTURES:
+        networks.register("rows", title="Rows", help="For tests.", teachable=False, task="faces")(rows)
+
+
+def write_faces(name: str, *, finder: str = "tiny-finder", **changes: Any) -> ModelCard:
+    """A run called `name` with a network for the faces of `stranger`, and the detector that finds them."""
+    from safetensors.torch import save_file
+
+    from engine import networks, store, zoo
+
+    if finder == "tiny-finder" and not (store.runs_folder() / finder).exists():
+        write_detector(finder, landmarks=FIVE, classes=("face",), offered=())
+    register_rows()
+    folder = store.runs_folder() / name
+    folder.mkdir(parents=True)
+    net = networks.build("rows", classes=1, channels=3, image_size=FACE_SIDE)
+    save_file(net.state_dict(), folder / "model.safetensors")
+    values: dict[str, Any] = {
+        "name": name,
+        "title": name.title(),
+        "task": "faces",
+        "architecture": "rows",
+        "classes": ("face",),
+        "preprocess": Preprocess("face", FACE_SIDE, 3, (0.0, 0.0, 0.0), (1.0, 1.0, 1.0)),
+        "finder": finder,
+        "calibration": (10.0, -5.0),
+        "threshold": 0.5,
+        "weights": folder / "model.safetensors",
+        "parameters": 3,
+    }
+    zoo.write_card(ModelCard(**{**values, **changes}), folder / "model.json")
+    return zoo.model_card(name)
+
+
+def face(person: int, *, noise: int = 0, seed: int = 0) -> Image:
+    """A red square of 80 pixels that the networks of `write_faces` take for a face: a pattern of rows.
+
+    Persons 0 to 6 do not resemble each other at all (cosine 0); 7 to 13 are their opposites.
+    """
+    pattern = [(-1) ** bin((person % 7 + 1) & row).count("1") for row in range(8)]  # a Walsh function
+    level = 200 + (-1) ** (person // 7) * 50 * np.repeat(pattern, 10)
+    image = np.zeros((80, 80, 3), np.int64)
+    image[:, :, 0] = level[:, None]
+    if noise:
+        image[:, :, 0] += np.random.default_rng(seed).integers(-noise, noise + 1, (80, 80))
+    return image.clip(0, 255).astype(np.uint8)
+
+
+def with_faces(*faces: tuple[int, int, Image], shape: tuple[int, int] = (480, 640)) -> Image:
+    """A black picture with faces at cells (x, y), as `spotted` counts them."""
+    image = np.zeros((*shape, 3), np.uint8)
+    for x, y, seen in faces:
+        image[80 * y : 80 * y + 80, 80 * x : 80 * x + 80] = seen
     return image
 
 

@@ -15,7 +15,8 @@ from engine.types import BoxLayout, Detections, Floats, Frame, Image, ModelCard,
 from engine.vision import open_reader
 from engine.vision.classify import Classifier
 from engine.vision.detect import FLOOR, MOST, Decoder, Detector
-from tests.engine.conftest import SPOTS, spotted, write_detector
+from engine.vision.faces import FaceReader
+from tests.engine.conftest import FIVE, SPOTS, spotted, write_detector
 
 
 def frame(image: Image) -> Frame:
@@ -121,8 +122,7 @@ def test_half_the_bits_find_the_same(own_home: Path, monkeypatch: pytest.MonkeyP
 def test_the_card_knows_who_reads_it(home: Path) -> None:
     assert isinstance(open_reader(zoo.model_card("spots")), Detector)
     assert isinstance(open_reader(zoo.model_card("tiny-colour")), Classifier)
-    with pytest.raises(EngineError, match="faces"):
-        open_reader(dataclasses.replace(zoo.model_card("tiny-colour"), task="faces"))
+    assert isinstance(open_reader(zoo.model_card("tiny-faces")), FaceReader)
 
 
 # --- candidates
@@ -195,3 +195,45 @@ def test_an_answer_that_is_not_the_cards_is_refused() -> None:
         Decoder(card()).boxes(np.zeros((10, 7), np.float32))
     with pytest.raises(EngineError, match="another form"):
         Decoder(card(boxes="distances", strides=(16,))).boxes(np.zeros((15, 6), np.float32))
+
+
+# --- landmarks
+
+
+def test_landmarks_go_with_their_boxes() -> None:
+    decoder = Decoder(card(landmarks=2))
+    rows = np.zeros((4, 10), np.float32)
+    rows[0] = (10, 10, 30, 30, 0.6, 0, 1, 1, 1, 1)
+    rows[1] = (11, 10, 31, 30, 0.9, 0, 15, 16, -5, 70)  # the same cat, surer; one landmark is outside of the square
+    rows[2] = (40, 10, 60, 30, 0.7, 0, 45, 16, 50, 17)
+    rows[3] = (5, 40, 25, 60, 0.8, 0, float("nan"), 16, 50, 17)  # nothing that has no place
+    found = decoder.detections(rows)
+    assert found.landmarks is not None
+    assert found.landmarks.dtype == np.float32
+    assert found.landmarks.tolist() == [[[15, 16], [-5, 70]], [[45, 16], [50, 17]]]
+    assert [each.shape for each in decoder.boxes(rows)] == [(2, 4), (2,), (2,)]
+    empty = decoder.detections(rows, floor=0.95)
+    assert empty.landmarks is not None and empty.landmarks.shape == (0, 2, 2)
+    with pytest.raises(EngineError, match="another form"):
+        decoder.detections(rows[:, :6])
+    assert Decoder(card()).detections(rows[:, :6]).landmarks is None
+
+
+def test_landmarks_count_in_cells_from_the_centre() -> None:
+    decoder = Decoder(card(boxes="distances", strides=(16, 32), landmarks=1))
+    output = np.zeros((16 + 4, 8), np.float32)
+    output[4 * 1 + 2] = (0.5, 1, 1.5, 0.25, 0.9, 0, 0.25, -0.5)  # centre (40, 24)
+    output[16 + 1] = (0.5, 0.5, 0.5, 0.5, 0, 0.8, -1, 2)  # centre (48, 16)
+    found = decoder.detections(output)
+    assert found.landmarks is not None
+    assert found.landmarks.tolist() == [[[44, 16]], [[16, 80]]]
+
+
+def test_landmarks_lie_in_the_frame(own_home: Path) -> None:
+    """Each landmark of a spot lies where it was trained to lie, also where the picture was put into a square."""
+    detector = Detector(write_detector("spots", landmarks=FIVE))
+    found = detector.detect(spotted((2, 3, "red"), (5, 1, "green")))
+    assert found.landmarks is not None
+    middles = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
+    assert {tuple(middle) for middle in middles.tolist()} == {(200, 280), (440, 120)}
+    assert np.allclose(found.landmarks, middles[:, None] + 80 * np.array(FIVE, np.float32)[None], atol=0.01)

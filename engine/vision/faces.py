@@ -1,0 +1,346 @@
+"""Faces: found in a frame, turned upright by their landmarks, put into numbers, and compared with enrolled people.
+
+Two networks work here, a detector that finds faces with five landmarks and an embedder that the card is about. A
+`FaceReader` reads frames one by one; a `FaceFollower` reads those of a moving picture, where a face that is followed
+need not be looked at in every frame, and where several frames decide together who it is.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import time as clocks
+from collections.abc import Callable, Sequence
+
+import numpy as np
+
+from engine import images, zoo
+from engine.errors import EngineError
+from engine.opencv import cv2
+from engine.recognition import NOBODY, Match, Recogniser, Voter
+from engine.types import (
+    Activations,
+    Detections,
+    FaceMatch,
+    FaceQuality,
+    Floats,
+    Frame,
+    Image,
+    ModelCard,
+    Result,
+    Timings,
+)
+from engine.vision.detect import Detector
+from engine.vision.track import Follower
+
+FACE = "face"
+"""What the class of a face is called, here and in the detector."""
+
+LEAST_SIDE = 12
+"""Pixels of a face's longer side from which it is looked at. What is smaller is found, but nobody can say who it is."""
+
+_AROUND = 1.6  # side of the crop that is kept of a face, of the longer side of its box
+_CROP = 160  # pixels of that crop at most
+_AT_ONCE = 16  # faces in one run of the network, each with its mirror image
+_LOOKS = 2  # faces that are looked at in one frame of a moving picture; the others have their turn in the next
+_UNSURE = 0.1  # probability of a box from which a face that is followed may be in it
+
+_SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
+_NOSE = 0.57  # where a nose lies between eyes (0) and mouth (1) of a face that looks straight ahead (median)
+
+
+class FaceReader:
+    """The faces of single frames, and who they are. Use it from one thread at a time.
+
+    Attributes:
+        card: of the embedder, with its layers filled.
+        network: the embedder; knows its device.
+        detector: what finds the faces.
+        model: names the network and its weights; embeddings of another one cannot be compared with these.
+        people: who is enrolled; None: nobody. May be set between two frames; people whom another network has seen
+            count as nobody.
+    """
+
+    def __init__(
+        self, card: ModelCard, *, interactive: bool = True, cancelled: Callable[[], bool] = lambda: False
+    ) -> None:
+        """Load (and where needed convert) both networks and run each once, so that the first frame is not a slow one.
+
+        Args:
+            interactive: leave a core to the window.
+            cancelled: asked while a conversion runs whether it is still wanted.
+
+        Raises:
+            EngineError: the weights of either are missing, damaged or belong to another network, or what should find
+                the faces finds none; `Cancelled`.
+        """
+        finder = zoo.model_card(card.finder) if card.finder else None
+        if finder is None or finder.task != "detection" or finder.landmarks != 5 or FACE not in finder.classes:
+            raise EngineError(
+                f"“{card.title}” needs a detector that finds faces with five landmarks"
+                + (f", and “{card.finder}” is none." if card.finder else "."),
+                "Its card names that detector as “finder”.",
+            )
+        self.detector = Detector(finder, interactive=interactive, cancelled=cancelled)
+        self.network = zoo.open_network(card, interactive=interactive, cancelled=cancelled)
+        self.card = dataclasses.replace(card, layers=self.network.layers, parameters=self.network.parameters)
+        self.model = f"{card.name}:{zoo.weights_digest(card)}"
+        self.people: Recogniser | None = None
+        self._names = {layer.name: layer for layer in self.network.layers}
+        self._face = finder.classes.index(FACE)
+        self._dimension = 0
+        for count in range(1, _LOOKS + 1):  # the sizes of batch that the live flow has
+            self._dimension = self._embedded([self._blank()] * count).shape[1]
+
+    def predict(self, frame: Frame, *, layer: str | None = None, region: int = 0, generation: int = 0) -> Result:
+        """Find the faces in one frame and say who they are: all of them, the surest first.
+
+        Args:
+            layer: look into this layer of the embedder as well (unknown to this network: no activations).
+            region: of which of the faces.
+            generation: entered in the result.
+        """
+        begun = clocks.perf_counter()
+        found = self.find(frame.image)
+        upright = [self._upright(frame.image, places) for places in _places(found)]
+        ready = clocks.perf_counter()
+        looked = [row for row in range(len(found)) if _side(found, row) >= LEAST_SIDE]
+        embeddings = dict(zip(looked, self._embedded([upright[row] for row in looked]), strict=True))
+        activations = self._look_inside(upright, layer, region)
+        answered = clocks.perf_counter()
+        known = self.enrolled()
+        matches = [NOBODY] * len(found)
+        if known is not None and looked:
+            for row, match in zip(looked, known.match(np.stack([embeddings[row] for row in looked])), strict=True):
+                matches[row] = match
+        qualities = [self.quality(found, row, upright[row]) for row in range(len(found))]
+        faces = _faces(
+            frame.image, found, upright, qualities, [embeddings.get(row) for row in range(len(found))], matches
+        )
+        done = clocks.perf_counter()
+        timings = Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered)
+        return self._result(frame, found, faces, activations, timings, generation)
+
+    def find(self, image: Image, *, floor: float | None = None) -> Detections:
+        """The faces in a picture (H, W, 3) with their five landmarks, the surest first.
+
+        Args:
+            floor: least probability; None: what suits the detector.
+        """
+        found = self.detector.detect(image, floor=self.detector.card.min_score if floor is None else floor)
+        mine = found[found.class_id == self._face]
+        return Detections(mine.xyxy, mine.confidence, np.zeros(len(mine), np.int64), (FACE,), landmarks=mine.landmarks)
+
+    def embed(self, image: Image, landmarks: Floats) -> Floats:
+        """Embeddings (N, D) of length 1 of faces in a picture (H, W, 3), by their landmarks (N, 5, 2)."""
+        return self._embedded([self._upright(image, places) for places in landmarks])
+
+    def embed_upright(self, faces: Sequence[Image]) -> Floats:
+        """Embeddings (N, D) of length 1 of faces (S, S, 3) that are upright already, S the side of the card."""
+        return self._embedded(list(faces))
+
+    def quality(self, found: Detections, row: int, upright: Image) -> FaceQuality:
+        """How well one of some faces can be recognised, by its box, its landmarks, and what the network sees of it."""
+        assert found.landmarks is not None
+        yaw, pitch = _pose(found.landmarks[row])
+        plane = images.to_grey(upright)
+        plane = cv2.resize(plane, (64, 64), interpolation=cv2.INTER_AREA if len(plane) > 64 else cv2.INTER_LINEAR)
+        inner = plane[8:60, 10:54].astype(np.float32)  # the face without what is beside it
+        level, contrast = float(inner.mean()), float(inner.std())
+        edges = float(cv2.Laplacian(inner, cv2.CV_32F).var()) / (contrast**2 + 25)
+        return FaceQuality(
+            size=_ramp(_side(found, row), 0, _SIDE * self.card.preprocess.size),
+            light=min(_ramp(level, 20, 50), _ramp(level, 235, 205), _ramp(contrast, 8, 20)),
+            # Measured on faces of LFW: 0.3 as they are, 0.12 and 0.04 blurred by 1 and 2 pixels of 112.
+            sharpness=_ramp(float(np.log(max(edges, 1e-6))), float(np.log(0.015)), float(np.log(0.12))),
+            frontal=_ramp(max(abs(yaw), abs(pitch)), 0.9, 0.25),
+            yaw=yaw,
+            pitch=pitch,
+        )
+
+    def enrolled(self) -> Recogniser | None:
+        """The people whom this very network has seen."""
+        people = self.people
+        if people is None or not len(people) or people.dimension != self._dimension:
+            return None
+        return people if people.model in ("", self.model) else None
+
+    # ----------------------------------------------------------------------------------------------- inside
+
+    def _upright(self, image: Image, landmarks: Floats) -> Image:
+        return images.align_face(image, landmarks, self.card.preprocess.size)
+
+    def _blank(self) -> Image:
+        return np.full((self.card.preprocess.size, self.card.preprocess.size, 3), 128, np.uint8)
+
+    def _batch(self, faces: Sequence[Image]) -> Image:
+        if self.card.preprocess.channels == 1:
+            return np.stack([images.to_grey(face) for face in faces])[..., None]
+        return np.stack(faces)
+
+    def _embedded(self, faces: Sequence[Image]) -> Floats:
+        """Each face and its mirror image put into numbers together, and the mean of both brought to length 1."""
+        parts: list[Floats] = []
+        for start in range(0, len(faces), _AT_ONCE):
+            batch = self._batch(faces[start : start + _AT_ONCE])
+            values = self.network.run(np.concatenate([batch, batch[:, :, ::-1]]))[0].reshape(2 * len(batch), -1)
+            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
+            both = values[: len(batch)] + values[len(batch) :]
+            parts.append(both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12))
+        return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)
+
+    def _look_inside(self, upright: Sequence[Image], layer: str | None, region: int) -> Activations | None:
+        if layer not in self._names or not upright:
+            return None
+        region = min(region, len(upright) - 1)
+        maps = self.network.run(self._batch([upright[region]]), layer)[1]
+        assert maps is not None
+        return Activations(layer, maps.reshape(self._names[layer].shape), region)
+
+    def _result(
+        self,
+        frame: Frame,
+        found: Detections,
+        faces: tuple[FaceMatch, ...],
+        activations: Activations | None,
+        timings: Timings,
+        generation: int,
+    ) -> Result:
+        return Result(
+            frame=frame,
+            model=self.card.name,
+            generation=generation,
+            detections=found,
+            faces=faces,
+            activations=activations,
+            timings=timings,
+        )
+
+
+class FaceFollower:
+    """The faces of a moving picture: followed from frame to frame, looked at when there is something new to see.
+
+    However many faces there are, no more than two are looked at in one frame (and the one whose feature maps are
+    watched), those first that nobody has looked at yet; what was seen of a face before goes on counting.
+    """
+
+    def __init__(self, reader: FaceReader) -> None:
+        self._reader = reader
+        self._follower = Follower(sure=reader.detector.card.min_score)
+        self._voter = Voter()
+        self._stretch = 0
+        self._last: Frame | None = None
+
+    @property
+    def people(self) -> Recogniser | None:
+        """As `FaceReader.people`."""
+        return self._reader.people
+
+    @people.setter
+    def people(self, people: Recogniser | None) -> None:
+        self._reader.people = people
+
+    def predict(self, frame: Frame, *, layer: str | None = None, region: int = 0, generation: int = 0) -> Result:
+        """As `FaceReader.predict`, with the numbers of the faces in a moving picture, and names that do not flicker.
+
+        The embedding of a face is that of the last look at it, half a second ago at most; None: it is still to come.
+        """
+        if frame.clock is None:
+            return self._reader.predict(frame, layer=layer, region=region, generation=generation)
+        reader = self._reader
+        begun = clocks.perf_counter()
+        found = self._follower.number(frame, reader.find(frame.image, floor=_UNSURE))
+        assert found.track_id is not None
+        found = found[(found.track_id >= 0) | (found.confidence >= reader.detector.card.min_score)]
+        assert found.track_id is not None
+        again = frame is self._last  # another layer is watched, say: nobody votes twice
+        if self._follower.stretch != self._stretch:
+            self._voter, self._stretch = Voter(), self._follower.stretch
+        upright = [reader._upright(frame.image, places) for places in _places(found)]
+        qualities = [reader.quality(found, row, upright[row]) for row in range(len(found))]
+        ready = clocks.perf_counter()
+        tracks = found.track_id.tolist()
+        rows = [] if again else self._neediest(found, tracks, qualities, frame.clock)
+        looked = dict(zip(rows, reader._embedded([upright[row] for row in rows]), strict=True))
+        activations = reader._look_inside(upright, layer, region)
+        answered = clocks.perf_counter()
+        looks = [(looked[row], qualities[row]) if row in looked else None for row in range(len(found))]
+        matches = self._voter.vote(reader.enrolled(), tracks, looks, time=frame.clock)
+        embeddings = [
+            looked[row] if row in looked else self._voter.embedding(track) for row, track in enumerate(tracks)
+        ]
+        faces = _faces(frame.image, found, upright, qualities, embeddings, matches)
+        self._last = frame
+        done = clocks.perf_counter()
+        timings = Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered)
+        return reader._result(frame, found, faces, activations, timings, generation)
+
+    def _neediest(
+        self, found: Detections, tracks: Sequence[int], qualities: Sequence[FaceQuality], time: float
+    ) -> list[int]:
+        needs = [
+            (self._voter.need(track, qualities[row], time=time), row)
+            for row, track in enumerate(tracks)
+            if _side(found, row) >= LEAST_SIDE
+        ]
+        return [row for need, row in sorted(needs, key=lambda each: -each[0])[:_LOOKS] if need > 0]
+
+
+def _faces(
+    image: Image,
+    found: Detections,
+    upright: Sequence[Image],
+    qualities: Sequence[FaceQuality],
+    embeddings: Sequence[Floats | None],
+    matches: Sequence[Match],
+) -> tuple[FaceMatch, ...]:
+    faces: list[FaceMatch] = []
+    for row, (places, match) in enumerate(zip(_places(found), matches, strict=True)):
+        x0, y0, x1, y1 = (float(value) for value in found.xyxy[row])
+        crop, placed = images.crop_square(image, (x0, y0, x1, y1), around=_AROUND, most=_CROP)
+        faces.append(
+            FaceMatch(
+                box=(x0, y0, x1, y1),
+                score=float(found.confidence[row]),
+                landmarks=places,
+                name=match.name,
+                similarity=match.similarity,
+                probability=match.probability,
+                person=match.person,
+                quality=qualities[row],
+                embedding=embeddings[row],
+                crop=crop,
+                crop_landmarks=placed(places),
+                network_input=upright[row],
+            )
+        )
+    return tuple(faces)
+
+
+def _places(found: Detections) -> Floats:
+    assert found.landmarks is not None
+    return found.landmarks
+
+
+def _side(found: Detections, row: int) -> float:
+    """The longer side of a box in pixels."""
+    x0, y0, x1, y1 = found.xyxy[row]
+    return float(max(x1 - x0, y1 - y0))
+
+
+def _pose(landmarks: Floats) -> tuple[float, float]:
+    """How far a face is turned (-1 to the picture's left, 1 to its right) and nods (-1 up, 1 down), by its nose.
+
+    In a face that was turned upright, the nose lies off the middle by about the sine of the turn, in halves of the
+    distance between the eyes of a frontal face.
+    """
+    eye, other, nose, corner, end = images.upright_places(landmarks)
+    eyes, mouth = (eye + other) / 2, (corner + end) / 2
+    yaw = float(nose[0] - (eyes[0] + mouth[0]) / 2) / 17.6
+    high = float(mouth[1] - eyes[1])
+    pitch = (float(nose[1] - eyes[1]) / high - _NOSE) / 0.25 if high > 1 else 1.0
+    return min(max(yaw, -1.0), 1.0), min(max(pitch, -1.0), 1.0)
+
+
+def _ramp(value: float, nothing: float, full: float) -> float:
+    """0 at `nothing`, 1 at `full`, straight in between, whichever is larger."""
+    return min(max((value - nothing) / (full - nothing), 0.0), 1.0)
