@@ -1,4 +1,4 @@
-"""How good a network is, in figures: average precision of boxes, calibration of probabilities.
+"""How good a network is, in figures: average precision of boxes, calibration of probabilities, faces told apart.
 
 Answers and truth enter as arrays, figures leave; where the pictures come from and which network answered is not known
 here, so that the training loop, the command line and a script all measure with the same code.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import io
+import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -172,6 +173,99 @@ def verification(cosines: Floats, same: NDArray[np.bool_], folds: NDArray[np.int
         threshold = _best_threshold(cosines[~here], same[~here])
         shares.append(float(((cosines[here] >= threshold) == same[here]).mean()))
     return Verified(float(np.mean(shares)), tuple(shares), _best_threshold(cosines, same))
+
+
+FALSE_ACCEPTS = (0.1, 0.01, 0.001)
+"""Shares of pairs of different people that are taken for one, at which it is usual to ask for the others."""
+
+
+@dataclass(frozen=True)
+class Separation:
+    """How far the cosines of one person's pairs lie from those of different people's, whatever the threshold.
+
+    Attributes:
+        auc: probability that a pair of one person has the larger cosine (area under the ROC curve).
+        eer: the error rate where as large a share of one kind is judged wrongly as of the other.
+        tar: by rates of false accepts, the share of one person's pairs that is accepted (true accept rate); None where
+            the pairs are too few to tell: of so few not one may be accepted.
+        same, different: how many pairs of each kind there are.
+    """
+
+    auc: float
+    eer: float
+    tar: dict[float, float | None]
+    same: int
+    different: int
+
+
+def separation(
+    cosines: Floats, same: NDArray[np.bool_], *, false_accepts: Sequence[float] = FALSE_ACCEPTS
+) -> Separation:
+    """The ROC curve of pairs in figures: the cosine ``(P,)`` of each, and whether it is one person.
+
+    A pair is accepted if its cosine is larger than the threshold; at a rate of false accepts f of N pairs of different
+    people, no more than f N of them are.
+
+    Raises:
+        ValueError: all pairs are of one kind.
+    """
+    mine, others = np.sort(cosines[same].astype(np.float64)), np.sort(cosines[~same].astype(np.float64))
+    if not len(mine) or not len(others):
+        raise ValueError("there must be pairs of one person and pairs of different people")
+    below = np.searchsorted(others, mine, side="left")
+    level = np.searchsorted(others, mine, side="right") - below
+    auc = float((below + level / 2).mean() / len(others))
+    thresholds = np.unique(np.concatenate([mine, others]))
+    refused = np.searchsorted(mine, thresholds, side="right") / len(mine)
+    accepted = 1 - np.searchsorted(others, thresholds, side="right") / len(others)
+    # Between two thresholds both rates are taken to be straight lines, which cross at the one that is sought.
+    refused, accepted = np.concatenate([[0.0], refused]), np.concatenate([[1.0], accepted])
+    after = int((refused >= accepted).argmax())
+    gap, gap_after = accepted[after - 1] - refused[after - 1], refused[after] - accepted[after]
+    part = gap / (gap + gap_after) if gap + gap_after > 0 else 0.0
+    eer = float(refused[after - 1] + part * (refused[after] - refused[after - 1]))
+    tar: dict[float, float | None] = {}
+    for rate in false_accepts:
+        count = math.floor(rate * len(others) + 1e-9)
+        enough = 1 <= count < len(others)
+        tar[rate] = float((mine > others[len(others) - 1 - count]).mean()) if enough else None
+    return Separation(auc, eer, tar, len(mine), len(others))
+
+
+def calibrated(same: Floats, different: Floats) -> tuple[float, float]:
+    """Slope a and offset b by which 1 / (1 + exp(-(a c + b))) is the probability that a cosine c is one person's.
+
+    Logistic regression (Platt 1999) in which both kinds weigh the same however many there are, so the probability is
+    that of two faces which are one person's as likely as not. Fitted by Newton's method.
+
+    Args:
+        same, different: cosines of pairs of one person, and of two; at least one of each.
+    """
+    cosines = np.concatenate([same, different]).astype(np.float64)
+    sides = np.stack([cosines, np.ones_like(cosines)], axis=1)
+    # Two targets a little inside 0 and 1, as Platt has them: pairs that a threshold separates have no best slope.
+    targets = np.concatenate(
+        [np.full(len(same), (len(same) + 1) / (len(same) + 2)), np.full(len(different), 1 / (len(different) + 2))]
+    )
+    weights = np.concatenate([np.full(len(same), 0.5 / len(same)), np.full(len(different), 0.5 / len(different))])
+    found = np.zeros(2)
+
+    def loss(values: NDArray[np.float64]) -> float:
+        logits = sides @ values
+        return float((weights * (np.logaddexp(0, logits) - targets * logits)).sum())
+
+    for _ in range(100):
+        chance = 1 / (1 + np.exp(-(sides @ found)))
+        slope = sides.T @ (weights * (chance - targets))
+        curve = (sides * (weights * chance * (1 - chance))[:, None]).T @ sides + 1e-12 * np.eye(2)
+        step = np.linalg.solve(curve, slope)
+        before, length = loss(found), 1.0
+        while loss(found - length * step) > before and length > 1e-6:
+            length /= 2
+        found = found - length * step
+        if np.abs(length * step).max() < 1e-9:
+            break
+    return float(found[0]), float(found[1])
 
 
 def _best_threshold(cosines: Floats, same: NDArray[np.bool_]) -> float:

@@ -183,7 +183,6 @@ class FaceReader:
         for start in range(0, len(faces), _AT_ONCE):
             batch = self._batch(faces[start : start + _AT_ONCE])
             values = self.network.run(np.concatenate([batch, batch[:, :, ::-1]]))[0].reshape(2 * len(batch), -1)
-            values = values / np.maximum(np.linalg.norm(values, axis=1, keepdims=True), 1e-12)
             both = values[: len(batch)] + values[len(batch) :]
             parts.append(both / np.maximum(np.linalg.norm(both, axis=1, keepdims=True), 1e-12))
         return np.concatenate(parts) if parts else np.zeros((0, self._dimension), np.float32)

@@ -7,7 +7,15 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from engine.measure import Precision, Truth, average_precision, calibration_error
+from engine.measure import (
+    Precision,
+    Truth,
+    average_precision,
+    calibrated,
+    calibration_error,
+    separation,
+    verification,
+)
 from engine.types import Detections
 
 LABELS = ("cup", "dog", "tree")
@@ -121,3 +129,63 @@ def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
     confidences = np.array([0.9] * 10 + [0.6] * 10)
     hits = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
     assert calibration_error(confidences, hits) == pytest.approx(0.5 * 0.0 + 0.5 * 0.3)
+
+
+# --- faces
+
+
+def test_the_area_is_the_share_of_pairs_in_order() -> None:
+    same = np.array([1, 1, 1, 0, 0, 0, 0], bool)
+    cosines = np.array([0.9, 0.5, 0.2, 0.6, 0.2, 0.1, 0.0], np.float32)
+    found = separation(cosines, same)
+    assert found.auc == pytest.approx((4 + 3 + 2.5) / 12)
+    assert (found.same, found.different) == (3, 4)
+    perfect = separation(np.array([0.9, 0.1], np.float32), np.array([True, False]))
+    assert (perfect.auc, perfect.eer) == (1.0, 0.0)
+    assert separation(np.array([0.1, 0.9], np.float32), np.array([True, False])).auc == 0.0
+    with pytest.raises(ValueError, match="different people"):
+        separation(cosines, np.ones(7, bool))
+
+
+def test_the_equal_error_is_where_both_errors_are_equal() -> None:
+    same = np.repeat([True, False], 10)
+    cosines = np.concatenate([np.arange(10) + 0.5, np.arange(10) - 4.0]).astype(np.float32)
+    # At 2.6, say: three of ten are refused, three of ten (3, 4, 5) accepted.
+    assert separation(cosines, same).eer == pytest.approx(0.3)
+    assert separation(np.zeros(20, np.float32), same).eer == pytest.approx(0.5)
+
+
+def test_true_accepts_at_a_rate_of_false_ones_that_the_pairs_can_tell() -> None:
+    others = np.arange(100) / 100
+    mine = np.array([0.985, 0.95, 0.905, 0.88, 0.5])
+    same = np.arange(105) < 5
+    found = separation(np.concatenate([mine, others]).astype(np.float32), same)
+    # One of a hundred may be accepted: 0.99 alone lies above 0.98; ten of them: above 0.89.
+    assert found.tar == {0.1: pytest.approx(0.6), 0.01: pytest.approx(0.2), 0.001: None}
+    few = separation(np.array([0.9, 0.1], np.float32), np.array([True, False]))
+    assert few.tar == {0.1: None, 0.01: None, 0.001: None}
+    # Pairs that are alike to the last bit are accepted all together or not at all.
+    level = separation(np.array([0.5] * 50 + [0.5] * 50, np.float32), np.arange(100) < 50)
+    assert level.tar[0.1] == 0.0
+
+
+def test_calibration_is_the_odds_that_there_are() -> None:
+    random = np.random.default_rng(0)
+    # Two normal distributions of one width: the log odds are a straight line, slope (m1 - m2) / s^2.
+    same, different = random.normal(0.5, 0.15, 20_000), random.normal(0.1, 0.15, 60_000)
+    slope, offset = calibrated(same.astype(np.float32), different.astype(np.float32))
+    assert slope == pytest.approx(0.4 / 0.15**2, rel=0.03)
+    assert -offset / slope == pytest.approx(0.3, abs=0.005)
+    apart = calibrated(np.array([0.9, 0.8], np.float32), np.array([0.1, 0.2, 0.15], np.float32))
+    assert all(np.isfinite(apart)) and apart[0] > 0 and 0.2 < -apart[1] / apart[0] < 0.8
+
+
+def test_each_fold_is_judged_by_the_threshold_of_the_others() -> None:
+    # The fold of its own has its cosines moved: the threshold of the others judges it wrongly.
+    cosines = np.array([0.9, 0.8, 0.1, 0.2] * 3 + [0.45, 0.4, -0.3, -0.2], np.float32)
+    same = np.array([True, True, False, False] * 4)
+    folds = np.repeat([0, 1, 2, 9], 4)
+    found = verification(cosines, same, folds)
+    assert found.folds == (1.0, 1.0, 1.0, 0.5)
+    assert found.accuracy == pytest.approx(3.5 / 4)
+    assert 0.2 < found.threshold < 0.4
