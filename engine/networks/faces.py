@@ -51,11 +51,10 @@ class Faces(nn.Module):
     def __init__(self, image_size: int, dimensions: int, dropout: float) -> None:
         super().__init__()
         self.dimensions = dimensions
-        self.stem = Conv(3, 24)
-        self.stage1 = nn.Sequential(Conv(24, 32, stride=2), Residual(32))
-        self.stage2 = nn.Sequential(Conv(32, 64, stride=2), Residual(64), Residual(64))
-        self.stage3 = nn.Sequential(Conv(64, 128, stride=2), Residual(128), Residual(128))
-        self.stage4 = nn.Sequential(Conv(128, 256, stride=2), Residual(256))
+        self.stem = Conv(3, 32, stride=2)
+        self.stage1 = nn.Sequential(Conv(32, 64, stride=2), Residual(64))
+        self.stage2 = nn.Sequential(Conv(64, 128, stride=2), Residual(128), Residual(128))
+        self.stage3 = nn.Sequential(Conv(128, 256, stride=2), Residual(256))
         side = -(-image_size // 16)
         self.places = nn.Conv2d(256, 256, side, groups=256, bias=False)
         self.norm = nn.BatchNorm2d(256)
@@ -65,7 +64,7 @@ class Faces(nn.Module):
         self.settle = nn.BatchNorm1d(dimensions)
 
     def forward(self, x: Tensor) -> Tensor:
-        x = self.stage4(self.stage3(self.stage2(self.stage1(self.stem(x)))))
+        x = self.stage3(self.stage2(self.stage1(self.stem(x))))
         out: Tensor = self.settle(self.fc(self.dropout(self.flatten(self.norm(self.places(x))))))
         return out
 

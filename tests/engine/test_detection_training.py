@@ -259,10 +259,10 @@ def test_nobody_is_punished_for_a_class_that_is_not_labelled_there() -> None:
     assert 0 < answering.sum() <= 10, "the cells that answer for the box learn its class all the same"
     points = centres[0][answering]
     assert ((points > 8) & (points < 40)).all()
-    raw.grad = None
+    raw = raw.detach().requires_grad_()
     loss, _ = detection_loss(raw, one_box(0, (True, True)), centres=centres, classes=2, model=net)
     loss.backward()
-    assert (raw.grad[0, :, 4 * BINS + 1] > 0).all(), "where it is labelled, its absence counts"
+    assert raw.grad is not None and (raw.grad[0, :, 4 * BINS + 1] > 0).all(), "where it is labelled, its absence counts"
 
 
 def test_of_a_crowd_nothing_is_learnt_where_it_stands_and_what_stands_there_is_no_mistake(tmp_path: Path) -> None:
