@@ -10,7 +10,7 @@ import math
 from collections.abc import Iterable
 from pathlib import Path
 
-from engine import History, Step, TrainingConfig
+from engine import History, Started, Step, TrainingConfig
 
 GONE_WRONG = ("nan", "memory", "disk", "error")  # reasons to stop that nobody asked for
 
@@ -57,8 +57,10 @@ def what_happens(history: History, state: str, config: TrainingConfig | None, *,
     if not skill:
         far = percent(history.steps[-1].accuracy)
         so_far = f"it read {far} of the last pictures correctly"
-        if _of_boxes(history):
+        if _task(history) == "detection":
             so_far = f"its boxes overlap the real ones by {far}"
+        elif _task(history) == "faces":
+            so_far = f"it knew {far} of the last faces again"
         return f"Epoch 1 of {total}: {so_far}{rest}.", _setting(history)
     return f"Epoch {now} of {total}: the network {skill}{rest}.", diagnosis(history) or _setting(history)
 
@@ -90,7 +92,8 @@ def diagnosis(history: History, *, ended: bool = False) -> str:
     if not epochs or best is None:
         return ""
     newest = epochs[-1]
-    comparable = not _of_boxes(history)  # a mean overlap and a mean average precision are not
+    # A mean overlap and a mean average precision are not, nor are people who are known and those who are not.
+    comparable = _task(history) == "classification"
     if comparable and len(epochs) >= 2 and newest.train_accuracy - newest.validation_accuracy > 0.05:
         return (
             f"It knows the pictures that it learns from much better ({percent(newest.train_accuracy)}) than new ones "
@@ -177,7 +180,9 @@ def _skill(history: History) -> str:
     shown = history.best if history.stopped is not None else (history.epochs[-1] if history.epochs else None)
     if shown is None:
         return ""
-    if _of_boxes(history):
+    if _task(history) == "faces":
+        return f"judges {percent(shown.validation_accuracy)} of pairs of people it has never seen rightly"
+    if _task(history) == "detection":
         return f"reaches a mean average precision of {percent(shown.validation_accuracy)} on pictures it has never seen"
     classes = history.started.classes if history.started else ()
     digits = set(map(str, range(10))) <= set(classes)
@@ -185,8 +190,8 @@ def _skill(history: History) -> str:
     return f"{verb} {percent(shown.validation_accuracy)} of {what} it has never seen"
 
 
-def _of_boxes(history: History) -> bool:
-    return history.started is not None and history.started.task == "detection"
+def _task(history: History) -> str:
+    return history.started.task if history.started is not None else "classification"
 
 
 def _setting(history: History) -> str:
@@ -196,5 +201,13 @@ def _setting(history: History) -> str:
     where = "the processor" if started.device == "cpu" else f"{started.why or started.device}"
     return (
         f"It learns from {started.train_images:,} pictures and is tested on {started.validation_images:,} others; "
-        f"{started.parameters:,} weights, on {where}."
+        f"{started.parameters:,} weights, on {where}.{_left_out(started)}"
     )
+
+
+def _left_out(started: Started) -> str:
+    if not started.skipped:
+        return ""
+    pictures = "picture was" if started.skipped == 1 else "pictures were"
+    example = started.first_skipped.rstrip(".")
+    return f" {started.skipped:,} {pictures} left out ({example}{', …' if started.skipped > 1 else ''})."

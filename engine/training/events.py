@@ -20,7 +20,10 @@ class Started:
     Attributes:
         task: "classification": every accuracy is the share of right answers. "detection": that of the training batches
             is the mean overlap (IoU) of boxes with those that they answer for, that of the validation part the mean
-            average precision at an IoU of 0.5.
+            average precision at an IoU of 0.5. "faces": that of the training batches is the share of faces given to the
+            right person, that of the validation part the share of pairs judged rightly.
+        skipped: how many files of the data could not be read and were left out.
+        first_skipped: the first of them, or what is wrong with it.
     """
 
     event: ClassVar[str] = "started"
@@ -35,6 +38,8 @@ class Started:
     epoch: int
     time: float
     task: str = "classification"
+    skipped: int = 0
+    first_skipped: str = ""
 
 
 @dataclass(frozen=True)

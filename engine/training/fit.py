@@ -203,6 +203,8 @@ class _Training:
             epoch=self.epoch,
             time=self.seconds,
             task=self.task.name,
+            skipped=len(self.data.skipped),
+            first_skipped=self.data.skipped[0] if self.data.skipped else "",
         )
 
     def run_epoch(self, stop: Callable[[], bool], clock: Callable[[], float]) -> Iterator[Step]:

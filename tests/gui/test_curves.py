@@ -390,3 +390,24 @@ def test_a_run_of_boxes_is_spoken_of_in_its_own_words(view: CurvesView) -> None:
     assert "overfits" not in remark, "the mean overlap in training and the mean average precision are not comparable"
     view.show_run(a_run(2 * PER_EPOCH))
     assert "Accuracy" in words(view) and "mAP" not in words(view)
+
+
+def test_a_run_of_faces_is_spoken_of_in_its_own_words(view: CurvesView) -> None:
+    history = a_run(2 * PER_EPOCH)
+    assert history.started is not None
+    history.started = dataclasses.replace(history.started, task="faces", classes=("face",))
+    view.show_run(history)
+    said = words(view)
+    assert "known people" in said and "pairs of others" in said and "Accuracy" not in said
+    headline, remark = what_happens(history, "training", None)
+    assert "86.0\u00a0% of pairs of people" in headline
+    assert "overfits" not in remark, "people whom it knows and pairs of others are not comparable"
+
+
+def test_what_was_left_out_is_said() -> None:
+    history = History()
+    history.append(dataclasses.replace(started(), skipped=3, first_skipped="cats/7.png"))
+    _, remark = what_happens(history, "training", None)
+    assert remark.endswith("3 pictures were left out (cats/7.png, …).")
+    history.append(dataclasses.replace(started(), skipped=1, first_skipped="cats/7.png cannot be read."))
+    assert what_happens(history, "training", None)[1].endswith("1 picture was left out (cats/7.png cannot be read).")
