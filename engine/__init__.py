@@ -18,10 +18,22 @@ if TYPE_CHECKING:
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
     from engine.export import DetectionExport as DetectionExport
+    from engine.gallery import Gallery as Gallery
+    from engine.gallery import Person as Person
+    from engine.gallery import SameNames as SameNames
+    from engine.gallery import Shot as Shot
+    from engine.gallery import Visit as Visit
+    from engine.gallery import model_id as model_id
+    from engine.gallery import recogniser as recogniser
+    from engine.images import read_picture as read_picture
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
     from engine.networks.onnx import OnnxFound as OnnxFound
     from engine.networks.onnx import OnnxQuestion as OnnxQuestion
+    from engine.recognition import Comparisons as Comparisons
+    from engine.recognition import Match as Match
+    from engine.recognition import Recogniser as Recogniser
+    from engine.recognition import cluster as cluster
     from engine.recording import Recording as Recording
     from engine.recording import RecordingState as RecordingState
     from engine.sources import Camera as Camera
@@ -61,6 +73,8 @@ if TYPE_CHECKING:
     from engine.types import Region as Region
     from engine.types import Result as Result
     from engine.types import Timings as Timings
+    from engine.vision import open_reader as open_reader
+    from engine.vision.faces import FaceReader as FaceReader
     from engine.zoo import catalogue as catalogue
     from engine.zoo import download_model as download_model
     from engine.zoo import import_onnx as import_onnx
@@ -76,8 +90,11 @@ _HOMES = {
     "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",
     "engine.export": "DetectionExport",
+    "engine.gallery": "Gallery Person SameNames Shot Visit model_id recogniser",
+    "engine.images": "read_picture",
     "engine.live": "LiveSession ModelState",
     "engine.networks.onnx": "OnnxFound OnnxQuestion",
+    "engine.recognition": "Comparisons Match Recogniser cluster",
     "engine.recording": "Recording RecordingState",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.speed": "Speed known_speeds measure_speed",
@@ -87,6 +104,8 @@ _HOMES = {
     "engine.training.runs": "Run new_run runs",
     "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch FaceQuality Frame Layer "
     "ModelCard Preprocess Region Result Timings",
+    "engine.vision": "open_reader",
+    "engine.vision.faces": "FaceReader",
     "engine.zoo": "catalogue download_model import_onnx import_weights kernels model_card model_cards read_onnx "
     "remove_model",
 }
