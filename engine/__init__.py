@@ -10,6 +10,8 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from engine.access import AccessLog as AccessLog
+    from engine.access import AccessRules as AccessRules
     from engine.concurrency import Latest as Latest
     from engine.concurrency import Lock as Lock
     from engine.concurrency import Worker as Worker
@@ -86,6 +88,7 @@ if TYPE_CHECKING:
     from engine.zoo import remove_model as remove_model
 
 _HOMES = {
+    "engine.access": "AccessLog AccessRules",
     "engine.concurrency": "Latest Lock Worker on_thread_failure",
     "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",

@@ -603,9 +603,11 @@ class Gallery:
             visits = [_visit(row, at.open(sealed, "visits", row)) for row, sealed in rows]
         return sorted((visit for visit in visits if visit.ended >= since), key=lambda visit: (visit.began, visit.id))
 
-    def add_visit(self, visit: Visit) -> Visit:
-        """Keep a visit; it comes back with its id."""
-        with self._changing(create=True) as at:
+    def add_visit(self, visit: Visit) -> Visit | None:
+        """Keep a visit; it comes back with its id. None: that person has been deleted, or everything has."""
+        with self._changing() as at:
+            if not at.gallery or (visit.person is not None and not _enrolled(at, visit.person)):
+                return None
             row = at.db.execute("INSERT INTO visits (sealed) VALUES (x'')").lastrowid or 0
             visit = dataclasses.replace(visit, id=row)
             _write_visit(at, visit)
@@ -614,6 +616,11 @@ class Gallery:
     def change_visit(self, visit: Visit) -> None:
         """Replace the visit of this id; does nothing where it has been deleted."""
         with self._changing() as at:
+            row = at.db.execute("SELECT sealed FROM visits WHERE id = ?", (visit.id,)).fetchone()
+            if row is None:
+                return
+            if visit.person is not None and not _enrolled(at, visit.person):  # merged with somebody meanwhile
+                visit = dataclasses.replace(visit, person=_visit(visit.id, at.open(row[0], "visits", visit.id)).person)
             _write_visit(at, visit)
 
     def delete_visits(self, *, before: float = float("inf")) -> int:
@@ -1052,6 +1059,10 @@ def _person(at: _Rows, person: int) -> tuple[str, str]:
     row = at.db.execute("SELECT sealed, added FROM people WHERE id = ?", (person,)).fetchone()
     _need(row is not None)
     return _named(at.open(row[0], "people", person, row[1]))
+
+
+def _enrolled(at: _Rows, person: int) -> bool:
+    return at.db.execute("SELECT 1 FROM people WHERE id = ?", (person,)).fetchone() is not None
 
 
 def _add_person(at: _Rows, name: str, note: str, added: float) -> int:

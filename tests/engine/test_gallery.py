@@ -1282,7 +1282,12 @@ def test_files_that_cannot_be_read_or_written(tmp_path: Path, gallery: Gallery) 
 @pytest.mark.parametrize("passphrase", [None, "secret"])
 def test_visits_and_settings_are_kept(path: Path, passphrase: str | None) -> None:
     with Gallery(path, passphrase=passphrase) as gallery:
+        assert gallery.add_visit(Visit(0, None, 10.0, 20.0, 0.75, True)) is None
+        assert not gallery.exists
+        fill(gallery)
+        assert gallery.add_visit(Visit(0, 4, 10.0, 20.0, 0.75, True)) is None
         first = gallery.add_visit(Visit(0, 3, 10.0, 20.0, 0.75, True))
+        assert first is not None
         gallery.add_visit(Visit(0, None, 5.0, 30.0, 0.0, False))
         gallery.set_setting("access", {"on": True, "allowed": [1, 2]})
         gallery.set_setting("access", {"on": False})
