@@ -60,6 +60,7 @@ def bundle(run: Path, data: Path) -> None:
     weights = MODELS / "face-detector.safetensors"
     state = load_file(run / "model.safetensors")
     save_file({name: value.to(torch.float16) for name, value in state.items()}, weights)
+    weights.chmod(0o644)
     card = zoo.read_card(run / "model.json")
     card = dataclasses.replace(
         card,
