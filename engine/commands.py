@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 
 _MIN_SCORE = 0.25  # of what a classifier reports; a detector's card has its own
 _BATCH = 256  # pictures that are evaluated at a time
+_MANY = 500  # pictures of which it is told how far one has come
 
 
 def run(arguments: list[str], *, demo: Callable[[Path], int] | None = None) -> int:
@@ -134,6 +135,12 @@ def _parser() -> argparse.ArgumentParser:
     predict.add_argument(
         "--out", type=Path, metavar="FILE", help="write what a detector finds to FILE.json (COCO) or FILE.csv as well"
     )
+    predict.add_argument(
+        "--gallery",
+        type=Path,
+        metavar="FILE",
+        help="with a network for faces: the people to look for (default: yours, if it is there and not locked)",
+    )
     predict.add_argument("--json", action="store_true", help="print one JSON object a line")
 
     train = verb("train", "Train a network; prints one JSON event a line.", _train)
@@ -149,7 +156,15 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         metavar="PATH",
         help="a folder with one sub-folder per class, or with MNIST's kind of IDX files; for a detector a JSON file in "
-        "COCO's format, its pictures beside it or in the tar files that it names",
+        "COCO's format, its pictures beside it or in the tar files that it names; for a network for faces a CSV file "
+        "with pairs of pictures (file_a, file_b, same and, if there are folds, fold)",
+    )
+    evaluate.add_argument(
+        "--root",
+        type=Path,
+        metavar="DIR",
+        help="for a network for faces: the folder, or .tar or .tar.gz file, with the pictures that the pairs name "
+        "(default: the folder of the list)",
     )
     evaluate.add_argument(
         "--classes",
@@ -203,18 +218,25 @@ def _predict(options: argparse.Namespace) -> int:
     from engine.vision import open_reader
 
     card = _card(options.model)
-    if options.min_score is None:
+    if options.min_score is None and card.task != "faces":
         options.min_score = card.min_score if card.task == "detection" else _MIN_SCORE
     if card.task == "detection":
         options.classes = _wanted(card, options.classes)
-    elif options.out is not None or options.classes:
+    elif options.classes or (options.out is not None and card.task != "faces"):
         option = "--out" if options.out is not None else "--classes"
         raise EngineError(
             f"“{card.name}” finds no boxes, so {option} has nothing to do.", "Leave it out, or choose a detector."
         )
+    if options.gallery is not None and card.task != "faces":
+        raise EngineError(
+            f"“{card.name}” knows no people, so --gallery has nothing to do.",
+            "Leave it out, or choose a network for faces.",
+        )
     with contextlib.ExitStack() as opened:
         export = None if options.out is None else opened.enter_context(DetectionExport(options.out))
         reader = open_reader(card, interactive=False)
+        if card.task == "faces":
+            _let_in(reader, options)
         failed = False
         for path in options.paths:
             try:
@@ -239,6 +261,9 @@ def _predict_file(reader: Reader, file: Path, options: argparse.Namespace, expor
         if read is None:
             return True
         result, frame = read
+        if result.faces is not None:
+            _show_faces(result, file, frame, options, export)
+            continue
         if result.detections is None:
             _show_prediction(result, file, frame, reader.card, options)
             continue
@@ -246,6 +271,35 @@ def _predict_file(reader: Reader, file: Path, options: argparse.Namespace, expor
         if export is not None:  # what cannot be written ends the command: the other files would fail as well
             export.add(result.frame, detections, file=str(file))
         _show_detections(detections, result, file, frame, options)
+
+
+def _let_in(reader: Reader, options: argparse.Namespace) -> None:
+    """Give a network for faces the people of the gallery that was asked for, or of the user's own."""
+    from engine.gallery import Gallery, recogniser
+    from engine.vision.faces import FaceReader
+
+    assert isinstance(reader, FaceReader)
+    if options.min_score is None:
+        options.min_score = reader.detector.card.min_score
+    with Gallery(options.gallery) as gallery:
+        if options.gallery is not None and not gallery.exists:
+            raise EngineError(f"There is no gallery {options.gallery}.", "Check the path, or leave --gallery out.")
+        if not gallery.exists:
+            return
+        if gallery.locked:
+            if options.gallery is not None:
+                raise EngineError(
+                    f"The gallery {options.gallery} is locked with a passphrase.",
+                    "Only the window can open it: choose Faces there.",
+                )
+            _remark("Your gallery is locked with a passphrase, so nobody is looked for.")
+            return
+        reader.people = recogniser(gallery, reader.card)
+        if not len(reader.people) and gallery.people():
+            _remark(
+                f"“{reader.card.name}” has not seen the people of the gallery yet, so nobody is recognised. Choose "
+                "Faces in the window with this network once."
+            )
 
 
 def _wanted(card: ModelCard, names: tuple[str, ...]) -> tuple[str, ...]:
@@ -293,6 +347,7 @@ def _read(reader: Reader, file: Path, *, sure: float) -> Iterator[tuple[Result, 
     """
     from engine.images import read_picture
     from engine.sources import VIDEOS, open_source
+    from engine.vision.faces import FaceFollower, FaceReader
     from engine.vision.track import Follower
 
     if file.suffix.lower() not in VIDEOS:
@@ -300,9 +355,11 @@ def _read(reader: Reader, file: Path, *, sure: float) -> Iterator[tuple[Result, 
         return
     source = open_source(str(file))
     follower = Follower(sure=sure)
+    faces = FaceFollower(reader) if isinstance(reader, FaceReader) else None
     try:
         while (frame := source.read()) is not None:
-            yield follower.follow(reader.predict(frame)), frame.index
+            result = follower.follow(reader.predict(frame)) if faces is None else faces.predict(frame)
+            yield result, frame.index
     finally:
         source.close()
 
@@ -380,6 +437,44 @@ def _show_detections(
     _say(f"{where}: {', '.join(boxes) or 'nothing found'}")
 
 
+def _show_faces(
+    result: Result, file: Path, frame: int | None, options: argparse.Namespace, export: DetectionExport | None
+) -> None:
+    assert result.faces is not None and result.detections is not None
+    shown = [row for row, face in enumerate(result.faces) if face.score >= options.min_score]
+    if export is not None:
+        export.add(result.frame, result.detections[shown], file=str(file))
+    faces = [result.faces[row] for row in shown]
+    tracks = None if result.detections.track_id is None else result.detections.track_id[shown].tolist()
+    if options.json:
+        values: dict[str, Any] = {"file": str(file), "model": result.model, "task": "faces"}
+        if frame is not None:
+            values["frame"] = frame
+            values["time"] = round(result.frame.clock or 0.0, 3)
+        listed: list[dict[str, Any]] = [
+            {
+                "score": round(face.score, 4),
+                "xyxy": [round(value, 1) for value in face.box],
+                "landmarks": [[round(float(value), 1) for value in place] for place in face.landmarks],
+                "name": face.name,
+                "similarity": round(face.similarity, 4),
+            }
+            for face in faces
+        ]
+        for values_of_face, track in zip(listed, tracks or (), strict=False):
+            values_of_face["track"] = track if track >= 0 else None
+        _print_json({**values, "faces": listed})
+        return
+    where = str(file) if frame is None else f"{file}, frame {frame}"
+    words = []
+    for row, face in enumerate(faces):
+        number = f" #{tracks[row]}" if tracks is not None and tracks[row] >= 0 else ""
+        who = "unknown" if face.name is None else f"{face.name} {face.probability:.1%}"
+        places = " ".join(f"{value:.0f}" for value in face.box)
+        words.append(f"{who}{number} at {places}")
+    _say(f"{where}: {', '.join(words) or 'nobody found'}")
+
+
 def _classes(classification: Classification | None, card: ModelCard) -> list[dict[str, Any]]:
     """All classes, most probable first; where nothing was found at all, that is certain."""
     if classification is None:
@@ -414,8 +509,12 @@ def _evaluate(options: argparse.Namespace) -> int:
     from engine.vision.classify import Classifier
 
     card = _card(options.model)
+    if options.root is not None and card.task != "faces":
+        raise EngineError(f"“{card.name}” is no network for faces, so --root has nothing to do.", "Leave it out.")
     if card.task == "detection":
         return _evaluate_detector(card, options)
+    if card.task == "faces":
+        return _evaluate_faces(card, options)
     if options.classes:
         raise EngineError(f"“{card.name}” is no detector, so --classes has nothing to do.", "Leave it out.")
     pictures = _labelled(options.data, card)
@@ -463,6 +562,84 @@ def _evaluate_detector(card: ModelCard, options: argparse.Namespace) -> int:
         what = "no boxes" if share is None else f"{share:7.2%}  {boxes} {'box' if boxes == 1 else 'boxes'}"
         _say(f"  {label:<{widest}}  {what}")
     return 0
+
+
+def _evaluate_faces(card: ModelCard, options: argparse.Namespace) -> int:
+    from engine.vision.evaluate import verify
+    from engine.vision.faces import FaceReader
+
+    if options.classes:
+        raise EngineError(f"“{card.name}” is no detector, so --classes has nothing to do.", "Leave it out.")
+    told = 0
+
+    def progress(done: int, total: int) -> None:
+        nonlocal told
+        if total >= _MANY and 10 * done // total > told:
+            told = 10 * done // total
+            _remark(f"{done} of {total} pictures")
+
+    measured = verify(
+        FaceReader(card, interactive=False),
+        options.data,
+        options.root or options.data.parent,
+        unreadable=lambda error: _complain(error),
+        progress=progress,
+    )
+    verified, separation = measured.verified, measured.separation
+    folds = dict(zip(measured.folds, verified.folds, strict=True))
+    spread = _deviation(verified.folds)
+    refused = {
+        f"{rate:g}": f"A false accept rate of {rate:g} cannot be told from {separation.different} pairs of different "
+        f"people: it needs {round(1 / rate)} at least."
+        for rate, share in separation.tar.items()
+        if share is None
+    }
+    if options.json:
+        _print_json(
+            {
+                "model": card.name,
+                "data": str(options.data),
+                "accuracy": verified.accuracy,
+                "standard_error": spread,
+                "folds": folds,
+                "threshold": verified.threshold,
+                "auc": separation.auc,
+                "eer": separation.eer,
+                "tar": {f"{rate:g}": share for rate, share in separation.tar.items()},
+                "refused": refused,
+                "positive_pairs": separation.same,
+                "negative_pairs": separation.different,
+                "pictures": measured.pictures,
+                "without_face": measured.without_face,
+                "left_out": measured.left_out,
+            }
+        )
+        return 0
+    count = separation.same + separation.different
+    _say(f"{card.name} on {options.data}: {verified.accuracy:.2%} ± {spread:.2%} of {count} pairs judged rightly")
+    _say(
+        f"{measured.pictures} pictures, in {measured.without_face} of which no face was found, so that all of the "
+        "picture was taken"
+    )
+    if measured.left_out:
+        _say(f"{measured.left_out} pairs were left out: a picture could not be read")
+    _say(f"area under the curve {separation.auc:.4f}, equal error rate {separation.eer:.2%}")
+    for rate, share in separation.tar.items():
+        if share is not None:
+            _say(f"true accepts at {rate:.1%} false ones: {share:.2%} (of {separation.different} different pairs)")
+    for sentence in refused.values():
+        _say(sentence)
+    widest = max(map(len, folds))
+    for name, share in folds.items():
+        _say(f"  fold {name:<{widest}}  {share:.2%}")
+    return 0
+
+
+def _deviation(shares: tuple[float, ...]) -> float:
+    """Standard error of the mean."""
+    from statistics import stdev
+
+    return stdev(shares) / len(shares) ** 0.5
 
 
 def evaluate(classifier: Classifier, pictures: Iterator[tuple[Image, int]]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ need not be looked at in every frame, and where several frames decide together w
 from __future__ import annotations
 
 import dataclasses
+import math
 import time as clocks
 from collections.abc import Callable, Sequence
 
@@ -29,7 +30,7 @@ from engine.types import (
     Result,
     Timings,
 )
-from engine.vision.detect import Detector
+from engine.vision.detect import Detector, surest
 from engine.vision.track import Follower
 
 FACE = "face"
@@ -42,6 +43,8 @@ _AROUND = 1.6  # side of the crop that is kept of a face, of the longer side of 
 _CROP = 160  # pixels of that crop at most
 _AT_ONCE = 16  # faces in one run of the network, each with its mirror image
 _LOOKS = 2  # faces that are looked at in one frame of a moving picture; the others have their turn in the next
+_LARGE = 1.5  # of a picture's longer side and the detector's input: from here on faces in it are made too small
+_OVERLAP = 0.25  # of the parts in which such a picture is searched, and largest face in them, of their side
 _UNSURE = 0.1  # probability of a box from which a face that is followed may be in it
 
 _SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
@@ -94,14 +97,16 @@ class FaceReader:
     def predict(self, frame: Frame, *, layer: str | None = None, region: int = 0, generation: int = 0) -> Result:
         """Find the faces in one frame and say who they are: all of them, the surest first.
 
+        A picture by itself, one without a clock, is searched closely.
+
         Args:
             layer: look into this layer of the embedder as well (unknown to this network: no activations).
             region: of which of the faces.
             generation: entered in the result.
         """
         begun = clocks.perf_counter()
-        found = self.find(frame.image)
-        upright = [self._upright(frame.image, places) for places in _places(found)]
+        found = self.find_closely(frame.image) if frame.clock is None else self.find(frame.image)
+        upright = self.upright(frame.image, found)
         ready = clocks.perf_counter()
         looked = [row for row in range(len(found)) if _side(found, row) >= LEAST_SIDE]
         embeddings = dict(zip(looked, self._embedded([upright[row] for row in looked]), strict=True))
@@ -130,13 +135,48 @@ class FaceReader:
         mine = found[found.class_id == self._face]
         return Detections(mine.xyxy, mine.confidence, np.zeros(len(mine), np.int64), (FACE,), landmarks=mine.landmarks)
 
+    def find_closely(self, image: Image, *, floor: float | None = None) -> Detections:
+        """As `find`, in a picture that may be looked at for longer: a photograph, or a face cut out of one.
+
+        In a large picture faces are small: its parts are searched as well, which overlap, so that no face is cut in
+        two. A face that fills all of the picture, on the other hand, is larger than any that the detector has learnt:
+        where none is found, it is searched for once more with a border around the picture.
+        """
+        found = self.find(image, floor=floor)
+        height, width = image.shape[:2]
+        parts: list[Detections] = []
+        side = max(height, width)
+        while side > _LARGE * self.detector.card.preprocess.size:
+            side //= 2
+            for left, top in _corners(width, height, side):
+                mine = self.find(image[top : top + side, left : left + side], floor=floor)
+                small = (mine.xyxy[:, 2:] - mine.xyxy[:, :2]).max(axis=1, initial=0) <= _OVERLAP * side
+                parts.append(_moved(mine[small], left, top))
+        if parts:
+            found = surest(_together([found, *parts]))
+        return found if len(found) else self._framed(image, floor)
+
+    def find_in_crop(self, image: Image) -> Detections:
+        """As `find`, in a picture that was cut out around one face: that is expected to fill it."""
+        found = self._framed(image, None)
+        return found if len(found) else self.find(image)
+
     def embed(self, image: Image, landmarks: Floats) -> Floats:
         """Embeddings (N, D) of length 1 of faces in a picture (H, W, 3), by their landmarks (N, 5, 2)."""
-        return self._embedded([self._upright(image, places) for places in landmarks])
+        return self._embedded([images.align_face(image, places, self.card.preprocess.size) for places in landmarks])
 
     def embed_upright(self, faces: Sequence[Image]) -> Floats:
         """Embeddings (N, D) of length 1 of faces (S, S, 3) that are upright already, S the side of the card."""
         return self._embedded(list(faces))
+
+    @property
+    def dimension(self) -> int:
+        """How many numbers an embedding has."""
+        return self._dimension
+
+    def upright(self, image: Image, found: Detections) -> list[Image]:
+        """The faces found in a picture as the embedder sees them: (S, S, 3) each, S the side of the card."""
+        return [images.align_face(image, places, self.card.preprocess.size) for places in _places(found)]
 
     def quality(self, found: Detections, row: int, upright: Image) -> FaceQuality:
         """How well one of some faces can be recognised, by its box, its landmarks, and what the network sees of it."""
@@ -166,11 +206,18 @@ class FaceReader:
 
     # ----------------------------------------------------------------------------------------------- inside
 
-    def _upright(self, image: Image, landmarks: Floats) -> Image:
-        return images.align_face(image, landmarks, self.card.preprocess.size)
-
     def _blank(self) -> Image:
         return np.full((self.card.preprocess.size, self.card.preprocess.size, 3), 128, np.uint8)
+
+    def _framed(self, image: Image, floor: float | None) -> Detections:
+        """The faces in a picture with a border around it as wide as itself."""
+        height, width = image.shape[:2]
+        border = max(height, width)
+        framed = cv2.copyMakeBorder(image, border, border, border, border, cv2.BORDER_REPLICATE)
+        found = _moved(self.find(framed, floor=floor), -border, -border)
+        inside = found.xyxy.clip(0, np.array([width, height, width, height], np.float32))
+        found = dataclasses.replace(found, xyxy=inside)
+        return found[(inside[:, 2:] > inside[:, :2]).all(axis=1)]
 
     def _batch(self, faces: Sequence[Image]) -> Image:
         if self.card.preprocess.channels == 1:
@@ -254,7 +301,7 @@ class FaceFollower:
         again = frame is self._last  # another layer is watched, say: nobody votes twice
         if self._follower.stretch != self._stretch:
             self._voter, self._stretch = Voter(), self._follower.stretch
-        upright = [reader._upright(frame.image, places) for places in _places(found)]
+        upright = reader.upright(frame.image, found)
         qualities = [reader.quality(found, row, upright[row]) for row in range(len(found))]
         ready = clocks.perf_counter()
         tracks = found.track_id.tolist()
@@ -318,6 +365,32 @@ def _faces(
 def _places(found: Detections) -> Floats:
     assert found.landmarks is not None
     return found.landmarks
+
+
+def _corners(width: int, height: int, side: int) -> list[tuple[int, int]]:
+    """Upper left corners of squares that overlap by `_OVERLAP` of their side and cover the picture."""
+    places = []
+    for length in (width, height):
+        count = 1 if length <= side else 1 + math.ceil((length - side) / ((1 - _OVERLAP) * side))
+        places.append(
+            [round(number * (length - side) / max(1, count - 1)) if count > 1 else 0 for number in range(count)]
+        )
+    return [(left, top) for top in places[1] for left in places[0]]
+
+
+def _moved(found: Detections, right: int, down: int) -> Detections:
+    by = np.array([right, down], np.float32)
+    return dataclasses.replace(found, xyxy=found.xyxy + np.tile(by, 2), landmarks=_places(found) + by)
+
+
+def _together(some: Sequence[Detections]) -> Detections:
+    return Detections(
+        np.concatenate([each.xyxy for each in some]),
+        np.concatenate([each.confidence for each in some]),
+        np.concatenate([each.class_id for each in some]),
+        some[0].labels,
+        landmarks=np.concatenate([_places(each) for each in some]),
+    )
 
 
 def _side(found: Detections, row: int) -> float:
