@@ -30,6 +30,9 @@ if TYPE_CHECKING:
     from engine.images import read_picture as read_picture
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
+    from engine.liveness import Liveness as Liveness
+    from engine.liveness import LivenessState as LivenessState
+    from engine.liveness import screen_pattern as screen_pattern
     from engine.networks.onnx import OnnxFound as OnnxFound
     from engine.networks.onnx import OnnxQuestion as OnnxQuestion
     from engine.recognition import Comparisons as Comparisons
@@ -96,6 +99,7 @@ _HOMES = {
     "engine.gallery": "Gallery Person SameNames Shot Visit model_id recogniser",
     "engine.images": "read_picture",
     "engine.live": "LiveSession ModelState",
+    "engine.liveness": "Liveness LivenessState screen_pattern",
     "engine.networks.onnx": "OnnxFound OnnxQuestion",
     "engine.recognition": "Comparisons Match Recogniser cluster",
     "engine.recording": "Recording RecordingState",
