@@ -16,10 +16,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from engine import commands
+from engine import commands, store, zoo
+from engine.gallery import Gallery, model_id
 from engine.opencv import cv2
-from tests.engine.conftest import spotted
+from engine.vision.faces import FaceReader
+from tests.engine.conftest import face, spotted, with_faces
 from tests.engine.test_evaluate import write as write_scenes
+from tests.engine.test_verify import some_pairs, write_pairs
+from tests.engine.test_verify import write as write_people
 
 KEYS = {"file", "model", "task", "classes", "rejected"}
 
@@ -544,3 +548,155 @@ def test_models_lists_detectors_too(home: Path, capsys: pytest.CaptureFixture[st
     assert (spots["task"], spots["classes"]) == ("detection", ["red", "green", "blue"])
     _, lines, _ = run(capsys, "models")
     assert any(line.startswith("spots") and "detection, 3 classes" in line for line in lines)
+
+
+# --- faces
+
+
+def write_faces_picture(path: Path, *faces: tuple[int, int, int]) -> Path:
+    image = with_faces(*((x, y, face(person)) for x, y, person in faces))
+    cv2.imwrite(str(path), cv2.cvtColor(image, cv2.COLOR_RGB2BGR))
+    return path
+
+
+def enrol(path: Path | None, *names: str, passphrase: str | None = None, model: str = "") -> None:
+    """People whose faces are the first patterns."""
+    card = zoo.model_card("tiny-faces")
+    reader = FaceReader(card)
+    with Gallery(path, passphrase=passphrase) as gallery:
+        for number, name in enumerate(names):
+            (found,) = reader.find(with_faces((3, 3, face(number))))[:1].landmarks  # type: ignore[misc]
+            crop, places = with_faces((3, 3, face(number)))[200:360, 200:360], found - 200
+            embedding = reader.embed(crop, places[None])[0]
+            gallery.add_shot(
+                gallery.add_person(name).id,
+                crop,
+                places,
+                quality=1.0,
+                source="a test",
+                embedding=embedding,
+                model=model or model_id(card),
+            )
+
+
+def test_predict_says_who_is_on_a_picture(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_faces_picture(tmp_path / "family.png", (1, 1, 1), (4, 3, 5))
+    enrol(tmp_path / "mine.sqlite", "Ada", "Ben")
+    asked = ("predict", "--model", "tiny-faces", picture, "--gallery", tmp_path / "mine.sqlite")
+    code, lines, errors = run(capsys, *asked, "--json")
+    assert (code, len(lines), errors) == (0, 1, "")
+    answer = json.loads(lines[0])
+    assert set(answer) == {"file", "model", "task", "faces"}
+    assert (answer["file"], answer["model"], answer["task"]) == (str(picture), "tiny-faces", "faces")
+    faces = {tuple(each["xyxy"]): each for each in answer["faces"]}
+    assert set(faces) == {(40, 40, 200, 200), (280, 200, 440, 360)}
+    ben, stranger = faces[40, 40, 200, 200], faces[280, 200, 440, 360]
+    for each in (ben, stranger):
+        assert set(each) == {"score", "xyxy", "landmarks", "name", "similarity"}
+        assert np.array(each["landmarks"]).shape == (5, 2)
+    assert (ben["name"], stranger["name"]) == ("Ben", None)
+    assert ben["similarity"] > 0.9 > 0.5 > stranger["similarity"]
+    code, lines, _ = run(capsys, *asked)
+    assert code == 0
+    assert set(lines[0].removeprefix(f"{picture}: ").split(", ")) == {
+        f"Ben {1 / (1 + np.exp(5 - 10 * ben['similarity'])):.1%} at 40 40 200 200",
+        "unknown at 280 200 440 360",
+    }
+    cv2.imwrite(str(tmp_path / "empty.png"), np.zeros((50, 50, 3), np.uint8))
+    assert run(capsys, "predict", "--model", "tiny-faces", tmp_path / "empty.png")[1] == [
+        f"{tmp_path / 'empty.png'}: nobody found"
+    ]
+
+
+def test_predict_takes_the_users_own_gallery(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_faces_picture(tmp_path / "one.png", (2, 2, 0))
+    asked = ("predict", "--model", "tiny-faces", "--json", picture)
+
+    def name() -> tuple[str | None, str]:
+        code, lines, errors = run(capsys, *asked)
+        assert code == 0
+        return json.loads(lines[0])["faces"][0]["name"], errors
+
+    own = store.data_folder() / "faces.sqlite"
+    assert name() == (None, "")  # nobody is enrolled, and no file is made by looking
+    assert not own.exists()
+    try:
+        enrol(None, "Ada")
+        assert name() == ("Ada", "")
+        with Gallery() as gallery:
+            gallery.delete_all()
+        enrol(None, "Ada", model="another:network")
+        named, errors = name()
+        assert named is None and "has not seen the people" in errors
+        with Gallery() as gallery:
+            gallery.set_passphrase("open sesame")
+        named, errors = name()
+        assert named is None and "locked" in errors
+    finally:
+        with Gallery() as gallery:
+            gallery.delete_all()
+
+
+def test_galleries_that_cannot_be_used_are_said(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    picture = write_faces_picture(tmp_path / "one.png", (2, 2, 0))
+    asked = ("predict", "--model", "tiny-faces", picture, "--gallery")
+    code, lines, errors = run(capsys, *asked, tmp_path / "gone.sqlite")
+    assert (code, lines) == (2, []) and "no gallery" in errors
+    enrol(tmp_path / "locked.sqlite", "Ada", passphrase="open sesame")
+    code, lines, errors = run(capsys, *asked, tmp_path / "locked.sqlite")
+    assert (code, lines) == (2, []) and "locked" in errors and "Ada" not in errors
+    code, lines, errors = run(capsys, "predict", "--model", "spots", picture, "--gallery", tmp_path / "locked.sqlite")
+    assert (code, lines) == (2, []) and "--gallery" in errors
+
+
+def test_predict_follows_faces_in_a_video(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    enrol(tmp_path / "mine.sqlite", "Ada")
+    path = tmp_path / "clip.avi"
+    writer = cv2.VideoWriter(str(path), cv2.VideoWriter_fourcc(*"MJPG"), 25.0, (640, 480))
+    for _ in range(6):
+        writer.write(cv2.cvtColor(with_faces((3, 3, face(0))), cv2.COLOR_RGB2BGR))
+    writer.release()
+    gallery, out = tmp_path / "mine.sqlite", tmp_path / "boxes.csv"
+    asked = ("predict", "--model", "tiny-faces", path, "--gallery", gallery, "--json", "--out", out)
+    code, lines, errors = run(capsys, *asked)
+    assert (code, len(lines), errors) == (0, 6, "")
+    answers = [json.loads(line) for line in lines]
+    assert [answer["frame"] for answer in answers] == list(range(6))
+    assert [answer["faces"][0]["track"] for answer in answers] == [1] * 6
+    names = [answer["faces"][0]["name"] for answer in answers]
+    assert names[0] is None and names[-1] == "Ada"
+    assert len(out.read_text().splitlines()) == 1 + 6
+
+
+def test_evaluate_a_network_for_faces(home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_people(tmp_path / "faces")
+    pairs = write_pairs(tmp_path / "pairs.csv", some_pairs())
+    asked = ("evaluate", "--model", "tiny-faces", "--data", pairs, "--root", tmp_path / "faces")
+    code, lines, errors = run(capsys, *asked, "--json")
+    assert (code, len(lines), errors) == (0, 1, "")
+    answer = json.loads(lines[0])
+    assert answer["accuracy"] == answer["auc"] == 1.0 and answer["eer"] == 0.0
+    assert answer["folds"] == {str(fold): 1.0 for fold in range(10)}
+    assert answer["tar"] == {"0.1": 1.0, "0.01": None, "0.001": None}
+    assert set(answer["refused"]) == {"0.01", "0.001"} and "100 at least" in answer["refused"]["0.01"]
+    assert (answer["positive_pairs"], answer["negative_pairs"], answer["left_out"]) == (20, 20, 0)
+    code, lines, _ = run(capsys, *asked)
+    assert code == 0
+    assert "100.00% ± 0.00% of 40 pairs" in lines[0]
+    assert any("false accept rate of 0.001 cannot be told from 20 pairs" in line for line in lines)
+    assert sum(line.startswith("  fold ") for line in lines) == 10
+
+
+def test_evaluate_a_network_for_faces_says_what_is_wrong(
+    home: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for more, words in (
+        (("--root", tmp_path / "gone"), "no folder or archive"),
+        ((), "too few pairs"),  # the folder of the list is searched
+        (("--classes", "face"), "--classes"),
+    ):
+        pairs = write_pairs(tmp_path / "pairs.csv", some_pairs()[:2])
+        code, lines, errors = run(capsys, "evaluate", "--model", "tiny-faces", "--data", pairs, *more)
+        assert (code, lines) == (2, []) and words in errors
+    code, lines, errors = run(capsys, "evaluate", "--model", "spots", "--data", pairs, "--root", tmp_path)
+    assert (code, lines) == (2, []) and "--root" in errors

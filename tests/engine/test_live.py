@@ -14,10 +14,12 @@ import pytest
 from engine.concurrency import Flag
 from engine.errors import EngineError
 from engine.live import LiveSession, ModelState
+from engine.recognition import Recogniser
 from engine.sources import Capture
 from engine.types import Frame, Result
 from engine.vision.classify import Classifier
-from tests.engine.conftest import spotted
+from engine.vision.faces import FaceReader
+from tests.engine.conftest import FIVE, face, spotted, with_faces
 
 
 class Viewer:
@@ -313,3 +315,90 @@ def test_looking_into_a_layer_keeps_the_numbers(viewer: Viewer) -> None:
     assert again is not None and again.track_id is not None
     assert again.track_id.tolist() == first.track_id.tolist()
     assert first.track_id[0] == 1
+
+
+# --- faces
+
+
+def passing(index: int, *, clock: bool = True) -> Frame:
+    """Two faces that move to the right, the upper one by less than its own width a frame."""
+    image = np.roll(with_faces((1, 1, face(0)), (3, 3, face(1))), 4 * index, axis=1)
+    return Frame(image, "a camera", index, time.perf_counter(), clock=index / 25 if clock else None)
+
+
+def people(*names: str) -> Recogniser:
+    """People whose faces are the first patterns, seen by the network that runs."""
+    from engine import zoo
+
+    reader = FaceReader(zoo.model_card("tiny-faces"))
+    places = np.array([[40.0, 40.0]]) + 80 * np.array(FIVE)
+    faces = [reader.embed(face(number), places[None].astype(np.float32))[0] for number in range(len(names))]
+    ids = np.arange(len(names))
+    return Recogniser(
+        np.stack(faces), ids, dict(enumerate(names)), calibration=(10.0, -5.0), threshold=0.6, model=reader.model
+    )
+
+
+def names_of(result: Result) -> list[str | None]:
+    """From above to below."""
+    assert result.faces is not None
+    return [each.name for each in sorted(result.faces, key=lambda each: each.box[1])]
+
+
+def test_faces_are_followed_named_and_numbered(viewer: Viewer) -> None:
+    viewer.session.set_people(people("Ada", "Ben"))
+    viewer.use("tiny-faces")
+    said: list[list[str | None]] = []
+    for index in range(6):
+        frame = passing(index)
+        viewer.session.submit(frame)
+        viewer.wait(lambda frame=frame: bool(viewer.results) and viewer.results[-1].frame is frame)  # type: ignore[misc]
+        result = viewer.results[-1]
+        said.append(names_of(result))
+        assert result.detections is not None and result.detections.track_id is not None
+        assert sorted(result.detections.track_id.tolist()) == [1, 2]
+    assert said[0] == [None, None]  # one frame alone names nobody
+    assert said[-1] == ["Ada", "Ben"]
+
+
+def test_other_people_are_looked_for_in_the_frame_that_is_shown(viewer: Viewer) -> None:
+    viewer.use("tiny-faces")
+    frame = passing(0, clock=False)
+    viewer.session.submit(frame)
+    viewer.wait(lambda: bool(viewer.results))
+    assert names_of(viewer.results[-1]) == [None, None]
+    for known, expected in (
+        (people("Ada"), ["Ada", None]),
+        (people("Eve", "Ben"), ["Eve", "Ben"]),
+        (None, [None, None]),
+    ):
+        count = len(viewer.results)
+        viewer.session.set_people(known)
+        viewer.wait(lambda count=count: len(viewer.results) > count)  # type: ignore[misc]
+        assert names_of(viewer.results[-1]) == expected
+        assert viewer.results[-1].frame is frame
+        assert viewer.results[-1].timings.waiting == 0
+
+
+def test_people_stay_known_when_networks_change(viewer: Viewer) -> None:
+    viewer.session.set_people(people("Ada"))
+    viewer.use("spots")
+    frame = passing(0, clock=False)
+    viewer.session.submit(frame)
+    viewer.wait(lambda: bool(viewer.results))
+    assert viewer.results[-1].faces is None
+    viewer.use("tiny-faces")
+    viewer.wait(lambda: viewer.results[-1].model == "tiny-faces")
+    assert names_of(viewer.results[-1]) == ["Ada", None]
+
+
+def test_looking_into_a_face(viewer: Viewer) -> None:
+    viewer.use("tiny-faces")
+    viewer.session.submit(passing(0))
+    viewer.wait(lambda: bool(viewer.results))
+    viewer.session.watch("red", 1)
+    viewer.wait(lambda: viewer.results[-1].activations is not None)
+    again = viewer.results[-1]
+    assert again.activations is not None and (again.activations.layer, again.activations.region) == ("red", 1)
+    assert again.detections is not None and viewer.results[0].detections is not None
+    assert np.array_equal(again.detections.track_id, viewer.results[0].detections.track_id)  # type: ignore[arg-type]
