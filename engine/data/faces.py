@@ -1,9 +1,9 @@
 """Faces to learn from: pictures with boxes and landmarks for the finder, crops by person for the embedding.
 
-`load_faces` reads photographs in which faces are boxed and adds two kinds of scenes made here: photographs without a
-person, of which nothing is a face, and such photographs with faces of known persons pasted into them, so that small and
-crowded faces are learnt as well. `load_identities` reads crops that are listed with their person and their landmarks,
-and turns each face upright.
+`load_faces` reads photographs in which faces are boxed and adds three kinds of scenes made here: photographs without a
+person, of which nothing is a face, such photographs with faces of known persons pasted into them, so that small and
+crowded faces are learnt as well, and crops that a face fills. `load_identities` reads crops that are listed with their
+person and their landmarks, and turns each face upright.
 """
 
 from __future__ import annotations
@@ -31,11 +31,12 @@ from engine.opencv import cv2
 from engine.types import Floats, Image
 
 _SIZE = 320
-_COLLAGES, _EMPTY = 900, 700  # scenes with pasted faces, and scenes without any
+_COLLAGES, _EMPTY, _FILLED = 900, 500, 500  # scenes with pasted faces, without any, and of one face alone
 _MOST_PASTED = 7
 _SMALLEST, _LARGEST = 12.0, 190.0  # longer side of a pasted face in pixels
 _AROUND = 1.3  # side of a listed crop, in longer sides of the face's box
 _SLENDER = 0.78  # a face's box is this much narrower than it is high
+_IN_ROOMS = ("chair", "couch", "dining table", "bottle", "potted plant", "tv")
 _ZOOM = (0.6, 2.0)  # faces are looked for in every size
 
 _RIM = 1 / 16  # of the side: what is kept around an upright face, to be shifted and turned into
@@ -81,7 +82,8 @@ def load_faces(
         raise EngineError(f"{listed.path} has no pictures of both splits.", "Each picture needs “split”: train or val.")
     rng = np.random.default_rng([seed, 5])
     empty = _without_people(root.parent / "detection" / "train.json", _COLLAGES + _EMPTY, rng)
-    faces = _faces_to_paste(root, 4 * _COLLAGES, rng) if empty is not None else []
+    faces = _faces_to_paste(root, 4 * _COLLAGES, rng)
+    filled = faces[:_FILLED]
     skipped: list[str] = []
     total = len(listed.entries) + (len(empty.entries) if empty is not None else 0)
     count = 0
@@ -96,17 +98,20 @@ def load_faces(
 
     def all_scenes() -> Iterator[tuple[Entry, Image]]:
         yield from pictures(train)
+        bare = Entry("", "", _truth(np.zeros((0, 4), np.float32)), np.zeros((0, 5, 2), np.float32))
+        for face in filled:
+            whole = (0.0, 0.0, float(face.image.shape[1]))
+            yield replace(bare, truth=_truth(_box_in(*whole)[None]), landmarks=face.landmarks[None]), face.image
         if empty is None:
             return
-        for number, (entry, image) in enumerate(pictures(empty)):
-            bare = Entry(entry.file, "", _truth(np.zeros((0, 4), np.float32)), np.zeros((0, 5, 2), np.float32))
+        for number, (_, image) in enumerate(pictures(empty)):
             if number < _COLLAGES and faces:
                 yield _collage(bare, image, faces, rng)
             else:
                 yield bare, image
 
     kept = int(size * ROOM) // 2 * 2
-    count_of = len(train.entries) + (len(empty.entries) if empty is not None else 0)
+    count_of = len(train.entries) + len(filled) + (len(empty.entries) if empty is not None else 0)
     scenes, _ = scenes_of(all_scenes(), count_of, 1, kept, in_corner(kept))
     measured, transforms = scenes_of(pictures(validation), len(validation.entries), 1, size, in_middle(size))
     if not len(scenes) or not len(measured):
@@ -147,11 +152,13 @@ def _without_people(path: Path, count: int, rng: np.random.Generator) -> CocoFil
     listed = read_coco(path)
     if "person" not in listed.classes:
         return None
+    # Pictures of rooms are left out: in VOC's, people who sit among the furniture often have no box.
+    telling = {listed.classes.index(name) for name in ("person", *_IN_ROOMS) if name in listed.classes}
     person = listed.classes.index("person")
     fine = [
         entry
         for entry in listed.entries
-        if (entry.truth.known is None or person in entry.truth.known) and not (entry.truth.class_id == person).any()
+        if (entry.truth.known is None or person in entry.truth.known) and not telling & set(entry.truth.class_id)
     ]
     chosen = sorted(rng.permutation(len(fine))[:count])  # in the order of the tar files, which are read from the front
     return replace(listed, entries=tuple(fine[index] for index in chosen))
@@ -200,11 +207,7 @@ def _collage(entry: Entry, image: Image, faces: Sequence[_Pasted], rng: np.rando
         mask = _soft(side)[:, :, None]
         under = image[top : top + side, left : left + side].astype(np.float32)
         image[top : top + side, left : left + side] = (shine * mask + under * (1 - mask)).clip(0, 255).astype(np.uint8)
-        tall = side / _AROUND
-        x, y = left + side / 2, top + side / 2
-        boxes.append(
-            np.array([x - tall * _SLENDER / 2, y - tall / 2, x + tall * _SLENDER / 2, y + tall / 2], np.float32)
-        )
+        boxes.append(_box_in(left, top, side))
         landmarks.append((places + np.array([left, top])).astype(np.float32))
     return (
         replace(
@@ -214,6 +217,13 @@ def _collage(entry: Entry, image: Image, faces: Sequence[_Pasted], rng: np.rando
         ),
         image,
     )
+
+
+def _box_in(left: float, top: float, side: float) -> Floats:
+    """The box of the face in the middle of a listed crop that was put there."""
+    tall = side / _AROUND
+    x, y = left + side / 2, top + side / 2
+    return np.array([x - tall * _SLENDER / 2, y - tall / 2, x + tall * _SLENDER / 2, y + tall / 2], np.float32)
 
 
 def _soft(side: int) -> Floats:
