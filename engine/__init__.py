@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from engine.recognition import cluster as cluster
     from engine.recording import Recording as Recording
     from engine.recording import RecordingState as RecordingState
+    from engine.sealed import WrongPassphrase as WrongPassphrase
     from engine.sources import Camera as Camera
     from engine.sources import Capture as Capture
     from engine.sources import CaptureState as CaptureState
@@ -103,6 +104,7 @@ _HOMES = {
     "engine.networks.onnx": "OnnxFound OnnxQuestion",
     "engine.recognition": "Comparisons Match Recogniser cluster",
     "engine.recording": "Recording RecordingState",
+    "engine.sealed": "WrongPassphrase",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.speed": "Speed known_speeds measure_speed",
     "engine.store": "data_folder replace_file",

@@ -8,10 +8,10 @@ no error.
 Every change is one transaction of a write-ahead log that is on the disk before the call returns: whatever is killed,
 what was said to be done is there and nothing is there by half. What is deleted is overwritten.
 
-With a passphrase the rows are sealed with AES-GCM (NIST SP 800-38D), each bound to the columns beside it and to this
-gallery, so that nobody can read a row, change it or give it to another person; the key is made by scrypt (RFC 7914).
-How many people, shots and visits there are, when people and shots were added, how good a shot is and which networks
-have seen it can still be read. Bringing back an older copy of the whole file cannot be noticed.
+With a passphrase the rows are sealed (`engine.sealed`), each bound to the columns beside it and to this gallery, so
+that nobody can read a row, change it or give it to another person. How many people, shots and visits there are, when
+people and shots were added, how good a shot is and which networks have seen it can still be read. Bringing back an
+older copy of the whole file cannot be noticed.
 """
 
 from __future__ import annotations
@@ -30,12 +30,9 @@ import unicodedata
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, BinaryIO, ClassVar
+from typing import Any, BinaryIO
 
 import numpy as np
-from cryptography.exceptions import InvalidTag
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
-from cryptography.hazmat.primitives.kdf.scrypt import Scrypt
 from numpy.typing import NDArray
 
 from engine import store, zoo
@@ -43,6 +40,7 @@ from engine.concurrency import Lock
 from engine.errors import EngineError
 from engine.opencv import cv2
 from engine.recognition import Recogniser
+from engine.sealed import BrokenSeal, Key, WrongPassphrase, read_records, unlock_records, write_records
 from engine.types import Floats, Image, ModelCard
 
 SCHEMA = 1
@@ -50,10 +48,7 @@ LONGEST_NAME = 200
 LONGEST_NOTE = 10_000
 
 _APPLICATION = 0x43534661  # "CSFa": what SQLite notes of the program that a file belongs to
-_COST = 17  # log2 of scrypt's N; with r = 8 it takes 128 MiB, as OWASP advises
-_COSTS = range(8, 21)  # that are believed of a file: more would be an attack on this computer's memory
 _MAGIC = b"ConvScope faces\x01"  # of an exported gallery; the last byte is its version
-_LARGEST = 64 << 20  # bytes of one sealed record of an exported gallery
 _PATIENCE = 5.0  # seconds in which a process that deletes everything has done so, or was killed
 
 _TABLES = """
@@ -221,12 +216,12 @@ class Gallery:
         self._guard = Lock()  # guards all below
         self._db: sqlite3.Connection | None = None
         self._file: tuple[int, int] | None = None  # which file `_db` has open
-        self._key: _Key | None = None  # that of the file, or the one that it will get
+        self._key: Key | None = None  # that of the file, or the one that it will get
         if passphrase is not None:
             if self.path.exists():
                 self.unlock(passphrase)
             else:
-                self._key = _Key.made(passphrase)
+                self._key = Key.made(passphrase)
 
     def close(self) -> None:
         """Let go of the file; the next call opens it again."""
@@ -275,7 +270,10 @@ class Gallery:
         with self._using() as at:
             lock = at.lock
         if lock is not None:
-            key = _Key.opened(lock, passphrase)
+            try:
+                key = Key.opened(lock, passphrase)
+            except BrokenSeal:
+                raise _changed() from None
             with self._guard:
                 self._key = key
 
@@ -285,7 +283,7 @@ class Gallery:
         Raises:
             EngineError: the gallery is locked, or the passphrase is empty.
         """
-        key = None if new is None else _Key.made(new)
+        key = None if new is None else Key.made(new)
         with self._changing() as at:
             changed = _Rows(at.db, at.gallery, at.lock if key is None else key.lock, key)
             for table, identity in _IDENTITY.items():
@@ -547,13 +545,13 @@ class Gallery:
         """
         if path.resolve() == self.path.resolve():
             raise EngineError("The gallery itself is in this file.", "Choose another name for the copy.")
-        key = _Key.made(passphrase)
+        key = Key.made(passphrase)
         with self._reading() as at:
 
             def write(temporary: Path) -> None:
                 number = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | getattr(os, "O_BINARY", 0), 0o600)
                 with os.fdopen(number, "wb") as file:
-                    _write_sealed(file, key, _records(at))
+                    write_records(file, key, _MAGIC, _records(at))
                     file.flush()
                     os.fsync(file.fileno())
 
@@ -576,18 +574,15 @@ class Gallery:
         """
         try:
             with path.open("rb") as file:
-                head = _read_head(file)
-                key = _Key.opened(head.lock, passphrase, said=_wrong_or_changed)
+                key, head = _unlocked_file(file, passphrase)
                 arriving: dict[int, tuple[str, set[bytes]]] = {}
-                for record, blob in _read_sealed(file, key, head):  # all of it, before anything is written
+                for record, blob in _read(file, key, head):  # all of it, before anything is written
                     if record["kind"] == "person":
                         arriving[record["person"]] = (record["name"], set())
                     else:
                         arriving[record["person"]][1].add(hashlib.sha256(blob[: record["picture"]]).digest())
                 with self._changing(create=bool(arriving)) as at:
-                    places = _places(at, arriving, merge)
-                    file.seek(head.size)
-                    _take_in(at, _read_sealed(file, key, head), places)
+                    _take_in(at, _read(file, key, head), _places(at, arriving, merge))
         except OSError as error:
             raise EngineError(
                 f"{path.name} cannot be read: {error.strerror or error}.", "Check that it is there."
@@ -873,7 +868,7 @@ def _is_made(db: sqlite3.Connection) -> bool:
     return True
 
 
-def _make(db: sqlite3.Connection, key: _Key | None) -> None:
+def _make(db: sqlite3.Connection, key: Key | None) -> None:
     """Begin an empty gallery in one step."""
     with _transaction(db, "BEGIN IMMEDIATE"):
         if not _is_made(db):  # another process may have been faster
@@ -937,45 +932,7 @@ def _transaction(db: sqlite3.Connection, begin: str) -> Iterator[None]:
         raise
 
 
-# ---------------------------------------------------------------------------------------------- keys and seals
-
-
-@dataclass(frozen=True)
-class _Key:
-    """A passphrase made into a key, and what a file keeps to know it again."""
-
-    lock: bytes = field(repr=False)
-    cipher: AESGCM = field(repr=False)
-
-    @classmethod
-    def made(cls, passphrase: str) -> _Key:
-        if not passphrase.strip():
-            raise EngineError("A passphrase cannot be empty.", "Choose several words that only you would put together.")
-        salt = secrets.token_bytes(16)
-        cipher = _derived(passphrase, salt, _COST)
-        nonce = secrets.token_bytes(12)
-        lock = bytes([_COST]) + salt + nonce + cipher.encrypt(nonce, b"", _MAGIC)
-        return cls(lock, cipher)
-
-    @classmethod
-    def opened(cls, lock: bytes, passphrase: str, *, said: Callable[[], EngineError] | None = None) -> _Key:
-        if len(lock) != _LOCK or lock[0] not in _COSTS:
-            raise said() if said else _changed()
-        cipher = _derived(passphrase, lock[1:17], lock[0])
-        try:
-            cipher.decrypt(lock[17:29], lock[29:], _MAGIC)
-        except InvalidTag:
-            raise said() if said else EngineError("The passphrase is wrong.", "Try again.") from None
-        return cls(lock, cipher)
-
-
-_LOCK = 1 + 16 + 12 + 16  # cost, salt, nonce, the tag of an empty text
-
-
-def _derived(passphrase: str, salt: bytes, cost: int) -> AESGCM:
-    # The same letters may be typed in several ways (é as one sign or as two); all of them are the same passphrase.
-    text = unicodedata.normalize("NFKC", passphrase).encode("utf-8", "surrogatepass")
-    return AESGCM(Scrypt(salt=salt, length=32, n=1 << cost, r=8, p=1).derive(text))
+# ------------------------------------------------------------------------------------------------- sealed rows
 
 
 @dataclass(frozen=True)
@@ -991,13 +948,10 @@ class _Rows:
     db: sqlite3.Connection
     gallery: bytes
     lock: bytes | None
-    key: _Key | None
+    key: Key | None
 
     def seal(self, data: bytes, table: str, *row: object) -> bytes:
-        if self.key is None:
-            return data
-        nonce = secrets.token_bytes(12)
-        return nonce + self.key.cipher.encrypt(nonce, data, self._bound(table, *row))
+        return data if self.key is None else self.key.seal(data, self._bound(table, *row))
 
     def open(self, sealed: bytes, table: str, *row: object) -> bytes:
         if not isinstance(sealed, bytes):  # whoever changes a file may put anything anywhere
@@ -1005,8 +959,8 @@ class _Rows:
         if self.key is None:
             return sealed
         try:
-            return self.key.cipher.decrypt(sealed[:12], sealed[12:], self._bound(table, *row))
-        except (InvalidTag, ValueError):
+            return self.key.open(sealed, self._bound(table, *row))
+        except BrokenSeal:
             raise _changed() from None
 
     def forget(self) -> None:
@@ -1228,24 +1182,6 @@ def _decoded(data: bytes) -> Image:
 
 
 # ---------------------------------------------------------------------------------------------- exported files
-#
-# A head (magic, lock, the beginning of all nonces), then records, each sealed by itself: its place is part of its
-# nonce, and whether it is the last one, so that none can be left out, swapped or cut off (the STREAM construction of
-# Hoang, Reyhanitabar, Rogaway and Vizár 2015). The head is bound to every record.
-
-
-@dataclass(frozen=True)
-class _Head:
-    data: bytes
-
-    size: ClassVar[int] = len(_MAGIC) + _LOCK + 7
-
-    @property
-    def lock(self) -> bytes:
-        return self.data[len(_MAGIC) : len(_MAGIC) + _LOCK]
-
-    def nonce(self, place: int, last: bool) -> bytes:
-        return self.data[-7:] + struct.pack(">IB", place, last)
 
 
 def _records(at: _Rows) -> Iterator[bytes]:
@@ -1265,53 +1201,33 @@ def _records(at: _Rows) -> Iterator[bytes]:
             yield _packed(values, picture + b"".join(vectors.values()))
 
 
-def _write_sealed(file: BinaryIO, key: _Key, records: Iterator[bytes]) -> None:
-    head = _Head(_MAGIC + key.lock + secrets.token_bytes(7))
-    file.write(head.data)
-    place = 0
-    for place, record in enumerate(records, 1):
-        sealed = key.cipher.encrypt(head.nonce(place - 1, False), record, head.data)
-        file.write(struct.pack("<I", len(sealed)) + sealed)
-    sealed = key.cipher.encrypt(head.nonce(place, True), b"", head.data)
-    file.write(struct.pack("<I", len(sealed)) + sealed)
-
-
-def _read_head(file: BinaryIO) -> _Head:
-    data = file.read(_Head.size)
-    if data[: len(_MAGIC) - 1] != _MAGIC[:-1]:
+def _unlocked_file(file: BinaryIO, passphrase: str) -> tuple[Key, bytes]:
+    magic = file.read(len(_MAGIC))
+    if magic[:-1] != _MAGIC[:-1]:
         raise EngineError("This file is no exported gallery of faces.", "Choose one that ConvScope has exported.")
-    if len(data) == _Head.size and data[len(_MAGIC) - 1] > _MAGIC[-1]:
+    if magic > _MAGIC:
         raise EngineError("This gallery was exported by a newer ConvScope.", "Update ConvScope.")
-    if len(data) < _Head.size or data[len(_MAGIC) - 1] != _MAGIC[-1]:
-        raise _wrong_or_changed()
-    return _Head(data)
+    file.seek(0)
+    try:
+        return unlock_records(file, _MAGIC, passphrase)
+    except (BrokenSeal, WrongPassphrase):
+        raise _wrong_or_changed() from None
 
 
-def _read_sealed(file: BinaryIO, key: _Key, head: _Head) -> Iterator[tuple[dict[str, Any], bytes]]:
+def _read(file: BinaryIO, key: Key, head: bytes) -> Iterator[tuple[dict[str, Any], bytes]]:
     """What `_records` gave; an error at the first byte that is not as it was."""
     seen: set[int] = set()
-    place = 0
+    records = read_records(file, key, head)
     while True:
-        size = file.read(4)
-        length = struct.unpack("<I", size)[0] if len(size) == 4 else 0
-        if not 16 <= length <= _LARGEST or len(sealed := file.read(length)) != length:
-            raise _wrong_or_changed()
-        last = length == 16  # the tag of an empty text
         try:
-            data = key.cipher.decrypt(head.nonce(place, last), sealed, head.data)
-        except InvalidTag:
-            raise _wrong_or_changed() from None
-        if last:
-            if file.read(1):
-                raise _wrong_or_changed()
-            return
-        try:
-            values, blob = _unpacked(data)
+            record = next(records, None)
+            if record is None:
+                return
+            values, blob = _unpacked(record)
             _check_record(values, blob, seen)
-        except (EngineError, KeyError, TypeError, ValueError, AttributeError):
+        except (BrokenSeal, EngineError, KeyError, TypeError, ValueError, AttributeError):
             raise _wrong_or_changed() from None
         yield values, blob
-        place += 1
 
 
 def _check_record(values: dict[str, Any], blob: bytes, seen: set[int]) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from engine import gallery as gallery_module
+from engine import sealed
 from engine.access import COLUMNS, AccessLog, AccessRules
 from engine.errors import EngineError, WriteError
 from engine.gallery import Gallery, Visit
@@ -23,7 +23,7 @@ STEP = 0.1  # seconds between frames
 
 @pytest.fixture
 def gallery(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Gallery]:
-    monkeypatch.setattr(gallery_module, "_COST", 8)
+    monkeypatch.setattr(sealed, "COST", 8)
     with Gallery(tmp_path / "faces.sqlite") as gallery:
         for name in ("Ada", "Bob"):
             gallery.add_person(name)
