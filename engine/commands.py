@@ -791,7 +791,8 @@ def _models(options: argparse.Namespace) -> int:
         missing = ""
         if card.name not in here and card.download is not None:
             missing = f"; not here yet, {megabytes(card.download.size)}: python main.py get {card.name}"
-        about = f"{card.task}, {len(card.classes)} classes, {card.parameters:,} parameters"
+        count = f"{len(card.classes)} class{'es' if len(card.classes) != 1 else ''}"
+        about = f"{card.task}, {count}" + (f", {card.parameters:,} parameters" if card.parameters else "")
         _say(f"{card.name:<{widest}}  {about}{best}{missing}")
     return 0
 

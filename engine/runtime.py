@@ -66,7 +66,7 @@ class Device:
         why: why there and not elsewhere ("no CUDA device found").
     """
 
-    kind: Literal["cuda", "mps", "openvino", "torch"]
+    kind: Literal["cuda", "mps", "openvino", "opencv", "torch"]
     title: str
     why: str
 

@@ -4,9 +4,10 @@ A card is a JSON file beside its weights. Bundled ones lie in `resources/models`
 run, one that was downloaded or imported in a folder of the user's `models`; either takes the name of its folder.
 Listing cards costs neither torch nor a look at the weights; a damaged card never hides the others.
 
-The well-known networks that are a click away are in `catalogue`, with cards that have no weights yet. Their official
-files are pickles, which may carry code: their checksum is compared first, they are opened in a process of its own
-that makes tensors and nothing else of them, and what is kept is safetensors, as everywhere.
+The well-known networks that are a click away are in `catalogue`, with cards that have no weights yet. The official
+files of torchvision's are pickles, which may carry code: their checksum is compared first, they are opened in a process
+of its own that makes tensors and nothing else of them, and what is kept is safetensors, as everywhere. Those of OpenCV
+are ONNX, which carries none, and are kept as they are.
 """
 
 from __future__ import annotations
@@ -39,6 +40,7 @@ _MODELS = store.RESOURCES / "models"
 _CATALOGUE = store.RESOURCES / "catalogue.json"  # made by packaging/catalogue.py
 
 ONNX = "onnx"  # the architecture of networks that were imported as they are, see `engine.networks.onnx`
+OPENCV = ("opencv-yunet", "opencv-sface")  # those of networks that OpenCV runs, see `engine.networks.opencv_faces`
 
 _cards: dict[Path, tuple[int, ModelCard | EngineError]] = {}  # what was read, by path, with the file's time
 _digests: dict[Path, tuple[int, int, str]] = {}
@@ -433,6 +435,10 @@ def open_network(
         EngineError: weights or card are damaged; `Cancelled` when no longer wanted.
     """
     digest = weights_digest(card)
+    if card.architecture in OPENCV:
+        from engine.networks import opencv_faces
+
+        return opencv_faces.open_network(card)
     if card.architecture == ONNX:
         device = runtime.processor("networks from ONNX files run on the processor")
     else:
@@ -489,7 +495,7 @@ def kernels(card: ModelCard, layer: str) -> Floats | None:
     Raises:
         EngineError: the weights are missing or damaged.
     """
-    if card.weights is None or card.architecture == ONNX:
+    if card.weights is None or card.architecture in (ONNX, *OPENCV):
         return None
     known = {each.name: each.weights for each in card.layers}
     key = known.get(layer, f"{layer}.weight")
@@ -724,10 +730,13 @@ def _another_file(path: Path, card: ModelCard, digest: str) -> EngineError:
 
 def _keep_weights(card: dict[str, Any], file: str) -> None:
     """In a process of its own: an official file becomes a model of the zoo."""
+    known, path = _from_values(card), Path(file)
+    if known.architecture in OPENCV:
+        _keep(known, "model.onnx", path.read_bytes(), path)
+        return
     import torch
     from safetensors.torch import save
 
-    known, path = _from_values(card), Path(file)
     try:
         state = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # whatever a file that is not what it seems makes of the reader
@@ -743,15 +752,28 @@ def _keep_weights(card: dict[str, Any], file: str) -> None:
             "This version of torchvision may build it otherwise; update ConvScope.",
         ) from error
     data = save({name: values.contiguous() for name, values in net.state_dict().items()})
-    folder = _models_folder() / known.name
-    weights = folder / "model.safetensors"
+    _keep(known, "model.safetensors", data, path)
+
+
+def _keep(card: ModelCard, name: str, data: bytes, path: Path) -> None:
+    """Write the weights that came from `path` and the card of a model that was downloaded.
+
+    Raises:
+        EngineError: there is no room, or OpenCV cannot run what it is to run.
+    """
+    folder = _models_folder() / card.name
+    weights = folder / name
     kept = dataclasses.replace(
-        known, weights=weights, sha256=hashlib.sha256(data).hexdigest(), origin="downloaded", layers=()
+        card, weights=weights, sha256=hashlib.sha256(data).hexdigest(), origin="downloaded", layers=()
     )
     there = (folder / "model.json").exists()
     if not there:  # what a process that was ended in the middle has left
         store.remove_folder(folder)
     try:
+        if card.architecture in OPENCV:
+            from engine.networks import opencv_faces
+
+            opencv_faces.open_network(dataclasses.replace(card, weights=path))
         store.replace_file(weights, lambda temporary: temporary.write_bytes(data))
         write_card(kept, folder / "model.json")
     except EngineError:

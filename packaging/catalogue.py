@@ -5,6 +5,9 @@
 Addresses, checksums, sizes, classes, published figures and normalisation are torchvision's; what it says in prose, and
 the square that each detector sees here, are ours. The window reads the file without torch. A test holds the two to
 agree, so run this again after an update of torchvision that changes its weights.
+
+The networks for faces are OpenCV's, of its collection of models (github.com/opencv/opencv_zoo); checksums and sizes are
+those that Git LFS has for the files there.
 """
 
 from __future__ import annotations
@@ -83,6 +86,71 @@ DETECTORS: dict[str, tuple[str, int, float, str, dict[str, Any]]] = {
     ),
 }
 
+OPENCV_ZOO = (  # a fixed state of it, so that the files stay those of the checksums
+    "https://media.githubusercontent.com/media/opencv/opencv_zoo/47534e27c9851bb1128ccc0102f1145e27f23f98/models"
+)
+FACES: list[dict[str, Any]] = [
+    {
+        "name": "yunet",
+        "title": "YuNet · OpenCV",
+        "task": "detection",
+        "architecture": "opencv-yunet",
+        "classes": "face",
+        "preprocess": {
+            "kind": "letterbox",
+            "size": 640,
+            "channels": 3,
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        },
+        "boxes": "corners",
+        "min_score": 0.7,
+        "landmarks": 5,
+        "parameters": 53_100,  # counted in that very file
+        "published": {"WIDER FACE AP, easy": 0.8844, "WIDER FACE AP, medium": 0.8656, "WIDER FACE AP, hard": 0.7503},
+        "download": {
+            "url": f"{OPENCV_ZOO}/face_detection_yunet/face_detection_yunet_2026may.onnx",
+            "size": 229_738,
+            "sha256": "ebafce4e3c118d6554634be5c27ab333b4c047a9a8c3faf1d7cf93101c22f0f0",
+        },
+        "notes": "Finds faces of 10 to 300 pixels with five landmarks, and is run by OpenCV itself, so its layers "
+        "cannot be looked into. The whole picture is fitted into a square of 640 pixels; its published figures were "
+        "measured on pictures of any size.",
+        "licence": "OpenCV's collection of models, MIT (Shiqi Yu). The weights were learned from WIDER FACE, whose "
+        "pictures are for research that is not commercial; whether your use is permitted is yours to judge.",
+        "origin": "downloaded",
+    },
+    {
+        "name": "sface",
+        "title": "SFace · OpenCV",
+        "task": "faces",
+        "architecture": "opencv-sface",
+        "classes": "face",
+        "preprocess": {
+            "kind": "face",
+            "size": 112,
+            "channels": 3,
+            "mean": [0.0, 0.0, 0.0],
+            "std": [1.0, 1.0, 1.0],
+        },
+        "finder": "face-detector",
+        "calibration": [25.0, -9.075],
+        "threshold": 0.5,
+        "published": {"LFW pairs judged rightly": 0.996},
+        "download": {
+            "url": f"{OPENCV_ZOO}/face_recognition_sface/face_recognition_sface_2021dec.onnx",
+            "size": 38_696_353,
+            "sha256": "0ba9fbfa01b5270c96627c4ef784da859931e02f04419c829e83484087c34e79",
+        },
+        "notes": "Tells faces apart by 128 numbers, and is run by OpenCV itself, so its layers cannot be looked into. "
+        "OpenCV takes two faces for one person from a cosine of 0.363; the probabilities shown here are drawn around "
+        "that as a first guess, and a name needs 0.5, since a stranger may resemble any of several people.",
+        "licence": "OpenCV's collection of models, Apache 2.0. Which pictures the weights were learned from is not "
+        "said there; whether your use is permitted is yours to judge.",
+        "origin": "downloaded",
+    },
+]
+
 
 def catalogue() -> dict[str, Any]:
     """What the file holds."""
@@ -91,12 +159,12 @@ def catalogue() -> dict[str, Any]:
     imagenet = list(get_model_weights("resnet50").DEFAULT.meta["categories"])
     coco = get_model_weights("fcos_resnet50_fpn").DEFAULT.meta["categories"]
     columns = [number for number, name in enumerate(coco) if name not in ("__background__", "N/A")]
-    classes = {"imagenet": imagenet, "coco": [coco[number] for number in columns]}
+    classes = {"imagenet": imagenet, "coco": [coco[number] for number in columns], "face": ["face"]}
     arguments = {"outputs": len(coco), "columns": columns}
     return {
-        "about": "Made by packaging/catalogue.py from torchvision's metadata.",
+        "about": "Made by packaging/catalogue.py from torchvision's metadata, and from OpenCV's collection of models.",
         "classes": classes,
-        "models": [*map(classifier, CLASSIFIERS), *(detector(name, arguments) for name in DETECTORS)],
+        "models": [*map(classifier, CLASSIFIERS), *(detector(name, arguments) for name in DETECTORS), *FACES],
     }
 
 

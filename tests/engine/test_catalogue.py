@@ -87,7 +87,7 @@ def test_the_catalogue_is_what_the_installed_torchvision_says() -> None:
 
 
 def test_every_card_says_all_that_one_wants_to_know() -> None:
-    cards = zoo.catalogue()
+    cards = [card for card in zoo.catalogue() if card.classes != ("face",)]  # tests/engine/test_opencv_faces.py
     assert {card.name for card in cards} == TEN
     for card in cards:
         assert card.download is not None
