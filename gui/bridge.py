@@ -16,7 +16,7 @@ from PySide6.QtCore import QObject, Qt, Signal, Slot
 from engine import EngineError, Latest, Lock, Worker
 
 if TYPE_CHECKING:
-    from engine import Capture, CaptureState, Frame, LiveSession, ModelCard, ModelState, Result
+    from engine import Capture, CaptureState, Frame, LiveSession, ModelCard, ModelState, Recogniser, Result
 
 T = TypeVar("T")
 # call(work, done): `work` in a thread and then `done(value)` in the GUI thread, as `Bridge.call` does it.
@@ -69,6 +69,7 @@ class Bridge(QObject):
         self._closed = False
         self._wanted_model = ""
         self._wanted_layer: tuple[str | None, int] = (None, 0)
+        self._people: Recogniser | None = None
         self._last_frame: Frame | None = None
         self._previews: Latest[Frame] = Latest(self._emit_previews)
         queued = Qt.ConnectionType.QueuedConnection
@@ -120,6 +121,13 @@ class Bridge(QObject):
             self._wanted_layer = (layer, region)
             if self._session is not None:
                 self._session.watch(layer, region)
+
+    def set_people(self, people: Recogniser | None) -> None:
+        """Recognise these people; what is shown is read again."""
+        if people is not self._people:
+            self._people = people
+            if self._session is not None:
+                self._session.set_people(people)
 
     def refresh_cards(self) -> None:
         """Look through the zoo again; the list comes with `cards`."""
@@ -245,6 +253,7 @@ class Bridge(QObject):
         self._session = session
         session.use(self._wanted_model)
         session.watch(*self._wanted_layer)
+        session.set_people(self._people)
         if self._last_frame is not None:
             session.submit(self._last_frame)
 

@@ -349,7 +349,7 @@ class DetectorAnswer(QWidget):
 
     def _show(self) -> None:
         sight = self._sight
-        if sight.result is None or sight.shown is None:
+        if sight.result is None or sight.shown is None or sight.result.faces is not None:
             return
         rows = sight.in_sight()
         self.rows.set(rows)

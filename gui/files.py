@@ -40,6 +40,48 @@ def ask_for_folder(parent: QWidget, settings: Settings) -> Path | None:
     return _remembered(settings, Path(name), Path(name)) if name else None
 
 
+def ask_for_pictures(parent: QWidget, settings: Settings) -> list[Path]:
+    """Some pictures; none: the person thought better of it."""
+    patterns = " ".join(f"*{suffix}" for suffix in PICTURES)
+    names, _ = QFileDialog.getOpenFileNames(
+        parent, "Open pictures", settings.text("folder"), f"Pictures ({patterns});;All files (*)"
+    )
+    paths = [Path(name) for name in names]
+    if paths:
+        settings.set("folder", str(paths[0].parent))
+    return paths
+
+
+def ask_for_people_folder(parent: QWidget, settings: Settings) -> Path | None:
+    """A folder in which every person has a folder."""
+    name = QFileDialog.getExistingDirectory(
+        parent, "Open a folder with a folder for each person", settings.text("folder")
+    )
+    return _remembered(settings, Path(name), Path(name)) if name else None
+
+
+def ask_for_gallery(parent: QWidget, settings: Settings) -> Path | None:
+    """An encrypted copy of a gallery."""
+    start = settings.text("gallery-folder", settings.text("folder"))
+    name, _ = QFileDialog.getOpenFileName(
+        parent, "Take in a copy of a gallery", start, "Galleries of ConvScope (*.faces);;All files (*)"
+    )
+    return Path(name) if name else None
+
+
+def ask_where_to_save_gallery(parent: QWidget, settings: Settings) -> Path | None:
+    """A place for an encrypted copy of the gallery."""
+    start = Path(settings.text("gallery-folder", str(Path.home()))) / "people.faces"
+    name, _ = QFileDialog.getSaveFileName(
+        parent, "Save an encrypted copy", str(start), "Galleries of ConvScope (*.faces)"
+    )
+    if not name:
+        return None
+    path = Path(name) if Path(name).suffix else Path(name).with_suffix(".faces")
+    settings.set("gallery-folder", str(path.parent))
+    return path
+
+
 def ask_where_to_save(parent: QWidget, settings: Settings, *, title: str, name: str) -> Path | None:
     """A place for a PNG picture; `name` is what it would be called."""
     start = Path(settings.text("folder", str(Path.home()))) / name

@@ -10,7 +10,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from gui.overlay import Overlay, box_at, overlay_of, paint_overlay, painted_image
+from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, painted_image
 from gui.reading import to_image
 from gui.sight import Sight
 
@@ -28,6 +28,7 @@ class LivePicture(QWidget):
     Attributes:
         paint_seconds: how long painting takes, smoothed.
         overlay: what is drawn over the frame.
+        hint: what the person in front of the camera is to do; drawn large at the top, and in no recording.
     Signals:
         zoomed(float): 1 is all of it.
     """
@@ -38,6 +39,7 @@ class LivePicture(QWidget):
         super().__init__(parent)
         self.paint_seconds = 0.0
         self.overlay: Overlay | None = None
+        self.hint = ""
         self._sight = sight
         self._frame: Frame | None = None
         self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
@@ -87,6 +89,12 @@ class LivePicture(QWidget):
         self._frame, self._result, self._image, self.overlay = None, None, QImage(), None
         self._size, self._left_out = QSizeF(), 1
         self.update()
+
+    def set_hint(self, words: str) -> None:
+        """Say something to the person in front of the camera; "": nothing more."""
+        if words != self.hint:
+            self.hint = words
+            self.update()
 
     def fit(self) -> None:
         """Show all of the picture, as large as the window lets it be."""
@@ -199,6 +207,8 @@ class LivePicture(QWidget):
             if self.overlay is not None:
                 seen = place.intersected(QRectF(self.rect()))
                 paint_overlay(painter, self.overlay, place=place, seen=seen, font=self.label_font, over=self._over)
+        if self.hint:
+            paint_hint(painter, self.hint, QRectF(self.rect()), self.label_font)
         painter.end()
         took = time.perf_counter() - begun
         self.paint_seconds = took if not self.paint_seconds else 0.9 * self.paint_seconds + 0.1 * took

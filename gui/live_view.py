@@ -214,6 +214,7 @@ class LiveStage(QWidget):
         self._patience = PATIENCE[0]
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
+        self._for_faces = False
         self.picture = LivePicture(sight)
         self.controls = SightControls(sight)
         self.recorder = Recorder(bridge, self)
@@ -349,6 +350,12 @@ class LiveStage(QWidget):
     @property
     def playing(self) -> bool:
         return self._state is not None and self._state.phase == "playing"
+
+    @property
+    def moving(self) -> bool:
+        """Pictures follow each other: a camera, the screen, or a video that plays."""
+        info = self._info
+        return self.playing and info is not None and (info.live or info.frames != 1)
 
     def plays(self, frame: Frame) -> bool:
         """Whether a frame comes from what is played now, and not from the source before."""
@@ -506,6 +513,12 @@ class LiveStage(QWidget):
             elif self.playing and source is not None:
                 source.pause()
 
+    def set_subject(self, faces: bool) -> None:
+        """What is looked for: faces (for which digits that move are nothing to look at), or anything."""
+        if faces != self._for_faces:
+            self._for_faces = faces
+            self._invite()
+
     def set_model(self, state: ModelState) -> None:
         """Another network runs, whose card `Sight` has: what was read belongs to the old one."""
         if state.phase == "ready":
@@ -605,9 +618,9 @@ class LiveStage(QWidget):
     def _trouble(self, phase: str, error: EngineError) -> None:
         self.picture.clear()
         if phase == "waiting":
-            self.welcome.say("live", error.message, error.hint, OTHERS, "")
+            self.welcome.say("live", error.message, error.hint, self._others, "")
         else:
-            self.welcome.say("warning", error.message, error.hint, ("retry", *OTHERS), "retry")
+            self.welcome.say("warning", error.message, error.hint, ("retry", *self._others), "retry")
         self._turn_to(self.welcome)
         self._about.setText("")
         self._where.setText("")
@@ -706,20 +719,24 @@ class LiveStage(QWidget):
         """Nothing plays: say what could, for the network that would look at it."""
         if self._bridge.source is not None or self._state is not None or self._cameras is None:
             return
-        finds = self._sight.card is not None
+        finds = self._for_faces or self._sight.card is not None
+        others = self._others
         if self._cameras:
             name = self._cameras[0].name
             line = f"Look through {name}" if finds else f"Hold a sheet with a digit in front of {name}"
-            self.welcome.say(
-                "live", "Nothing is playing", f"{line}, or at something else.", ("camera", *OTHERS), "camera"
-            )
+            line = f"{line}, or drop a picture here." if self._for_faces else f"{line}, or at something else."
+            self.welcome.say("live", "Nothing is playing", line, ("camera", *others), "camera")
         else:
             line = (
                 "Plug one in and open this page again, or look at a video, at pictures or at the screen."
                 if finds
                 else "Plug one in and open this page again, or see how it works with digits that move by themselves."
             )
-            self.welcome.say("live", "No camera found", line, OTHERS, "file" if finds else "digits")
+            self.welcome.say("live", "No camera found", line, others, "file" if finds else "digits")
+
+    @property
+    def _others(self) -> tuple[str, ...]:
+        return tuple(name for name in OTHERS if name != "digits") if self._for_faces else OTHERS
 
     def _fill_menu(self) -> None:
         menu = self._menu
@@ -736,7 +753,8 @@ class LiveStage(QWidget):
         self._entry("Whole screen", "screen", lambda: self.open("screen"))
         self._entry("Part of the screen…", "fit", self._pick_region)
         self._entry("Network stream…", "live", self._open_stream)
-        self._entry("Moving digits", "digits", lambda: self.open("digits:"))
+        if not self._for_faces:
+            self._entry("Moving digits", "digits", lambda: self.open("digits:"))
         recent = [spec for spec in self._settings.texts("recent") if spec != "digits:"]
         if recent:
             menu.addSection("Recent")

@@ -15,9 +15,10 @@ import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 
+from gui.sight import Sight, person_colour
+
 if TYPE_CHECKING:
-    from engine import Classification, Result
-    from gui.sight import Sight
+    from engine import Classification, FaceMatch, Result
 
 SURE, UNSURE = "#ffd166", "#c5cad3"  # what a classifier has read, and what it rejects
 MANY = 25  # boxes; of more than these the brief name is enough
@@ -75,6 +76,8 @@ def _detected(sight: Sight) -> tuple[Mark, ...]:
     shown = sight.shown
     if shown is None:
         return ()
+    if sight.faces:
+        return tuple(_face_mark(face) for face in sight.faces)
     marks = []
     tracks = shown.track_id.tolist() if shown.track_id is not None else [-1] * len(shown)
     rows = zip(shown.xyxy.tolist(), shown.confidence.tolist(), shown.class_id.tolist(), tracks, strict=True)
@@ -83,6 +86,27 @@ def _detected(sight: Sight) -> tuple[Mark, ...]:
         name = f"{label} {track}" if track >= 0 else label
         marks.append(Mark(tuple(box), f"{name} · {score * 100:.0f} %", name, sight.colours.get(label, SURE)))
     return tuple(marks)
+
+
+def _face_mark(face: FaceMatch) -> Mark:
+    text, brief = face_words(face)
+    named = face.name is not None and face.person is not None
+    return Mark(face.box, text, brief, person_colour(face.person or 0) if named else UNSURE)
+
+
+def face_words(face: FaceMatch) -> tuple[str, str]:
+    """Who a face is, in full and briefly. "Unknown" has a figure only where it is more probable than not: a face may
+    also remain unknown because it is a little too unlike the person that it resembles most."""
+    if face.name is not None:
+        return f"{face.name} · {share_words(face.probability)}", face.name
+    if face.person is not None and face.probability < 0.5:
+        return f"unknown · {share_words(1 - face.probability)}", "unknown"
+    return "unknown", "unknown"
+
+
+def share_words(share: float) -> str:
+    """A probability as people read it: nothing is certain."""
+    return "> 99 %" if share > 0.995 else "< 1 %" if share < 0.005 else f"{share * 100:.0f} %"
 
 
 def _headline(result: Result) -> str:
@@ -295,6 +319,21 @@ def ink_on(colour: QColor) -> QColor:
 
 
 def _paint_headline(painter: QPainter, text: str, seen: QRectF, font: QFont, unit: float) -> None:
+    chip = _chip(painter, text, font, unit)
+    chip.moveBottomLeft(seen.bottomLeft() + QPointF(12, -12) * unit)
+    _paint_chip(painter, text, chip, unit)
+
+
+def paint_hint(painter: QPainter, text: str, area: QRectF, font: QFont) -> None:
+    """A request to the person in front of the camera, at the top of the picture."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    chip = _chip(painter, text, font, 1.0)
+    chip.moveCenter(QPointF(area.center().x(), area.top() + 16 + chip.height() / 2))
+    _paint_chip(painter, text, chip, 1.0)
+
+
+def _chip(painter: QPainter, text: str, font: QFont, unit: float) -> QRectF:
+    """A place for a large line; the painter has its font then."""
     large = QFont(font)
     large.setWeight(QFont.Weight.DemiBold)
     if large.pointSizeF() > 0:
@@ -303,8 +342,10 @@ def _paint_headline(painter: QPainter, text: str, seen: QRectF, font: QFont, uni
         large.setPixelSize(round(large.pixelSize() * 1.5))
     painter.setFont(large)
     metrics = QFontMetricsF(large)
-    chip = QRectF(0, 0, metrics.horizontalAdvance(text) + 24 * unit, metrics.height() + 8 * unit)
-    chip.moveBottomLeft(seen.bottomLeft() + QPointF(12, -12) * unit)
+    return QRectF(0, 0, metrics.horizontalAdvance(text) + 24 * unit, metrics.height() + 8 * unit)
+
+
+def _paint_chip(painter: QPainter, text: str, chip: QRectF, unit: float) -> None:
     painter.setPen(Qt.PenStyle.NoPen)
     painter.setBrush(QColor(16, 18, 22, 190))
     painter.drawRoundedRect(chip, 6 * unit, 6 * unit)

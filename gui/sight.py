@@ -1,4 +1,5 @@
-"""What a detector has in sight, as far as it is shown: from which score on, of which classes, which box is looked at.
+"""What a network that finds things or faces has in sight, as far as it is shown: from which score on, of which classes,
+which box is looked at.
 
 Results enter, and views (the picture, the answer, the controls) ask for what is to be shown and hear when a person
 changes it. Nothing here draws. What is chosen for a network is remembered for that network.
@@ -12,19 +13,26 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 from PySide6.QtCore import QObject, Signal
 
 from gui.settings import Settings
 from gui.theme import OKABE_ITO
 
 if TYPE_CHECKING:
-    from engine import Detections, Frame, ModelCard, Result
+    from engine import Detections, FaceMatch, Frame, ModelCard, Result
 
 # Those of Okabe and Ito without the grey, and five that differ most from them for people with and without colour
 # vision: any two are at least 16 apart in CIELAB, also as people see them who lack one kind of cones (Machado 2009).
 BOX_COLOURS = (*OKABE_ITO[:-1], "#8900ff", "#c4ffb1", "#9dffff", "#8976ff", "#c4003b")
 SPAN = 60  # seconds of the past that are kept
+FINDING = ("detection", "faces")  # tasks whose networks draw boxes
 _LONGEST = 1.0  # seconds between two pictures that count as time; more is a pause
+
+
+def person_colour(person: int) -> str:
+    """The colour of a person of the gallery, the same in every picture."""
+    return BOX_COLOURS[person % len(BOX_COLOURS)]
 
 
 def class_colours(classes: tuple[str, ...], offered: tuple[str, ...] = ()) -> dict[str, str]:
@@ -81,12 +89,13 @@ class Sight(QObject):
     """The filter, the newest result, and a minute of the past.
 
     Attributes:
-        card: of the running network, if it is a detector.
+        card: of the running network, if it finds things.
         min_score: what is less probable is not shown.
         visible: the classes that are shown.
         colours: of every class.
         result: the newest one.
         shown: its detections, filtered.
+        faces: who they are, in the same order, where a network for faces runs.
         chosen: the box that is looked at.
     Signals:
         changed(): something else is shown of the same result.
@@ -105,6 +114,7 @@ class Sight(QObject):
         self.colours: dict[str, str] = {}
         self.result: Result | None = None
         self.shown: Detections | None = None
+        self.faces: tuple[FaceMatch, ...] = ()
         self.chosen: Chosen | None = None
         self._chosen_since = 0.0
         self._numbers: dict[str, set[int]] = {}
@@ -116,7 +126,7 @@ class Sight(QObject):
 
     def set_card(self, card: ModelCard | None) -> None:
         """Another network runs; what was chosen for it before is chosen again."""
-        if card is not None and card.task != "detection":
+        if card is not None and card.task not in FINDING:
             card = None
         if card is not None and self.card is not None and card.name == self.card.name and card == self.card:
             self.forget()
@@ -165,7 +175,7 @@ class Sight(QObject):
         self.result = result
         if self._before is not None and not _goes_on(self._before, result.frame):
             self._begin_anew()
-        self.shown = self.filtered(result.detections)
+        self._filter()
         if not again:
             self._count(result)
         self._follow()
@@ -173,6 +183,7 @@ class Sight(QObject):
     def forget(self) -> None:
         """Another source or another network: nothing has been seen."""
         self.result = self.shown = None
+        self.faces = ()
         self._numbers.clear()
         self._past.clear()
         self._seconds, self._before = 0.0, None
@@ -182,13 +193,7 @@ class Sight(QObject):
 
     def filtered(self, detections: Detections | None) -> Detections | None:
         """What is to be shown of these."""
-        if detections is None:
-            return None
-        wanted = np.array([name in self.visible for name in detections.labels], bool)
-        mask = detections.confidence >= self.min_score
-        if len(detections):
-            mask &= wanted[detections.class_id]
-        return detections[mask]
+        return None if detections is None else detections[self._mask(detections)]
 
     def found(self) -> dict[str, int]:
         """How many of every class there are in the newest frame, also of those that are not shown."""
@@ -220,6 +225,20 @@ class Sight(QObject):
             for second, frames, counts in self._past
             if now - second < SPAN
         ]
+
+    @property
+    def chosen_face(self) -> FaceMatch | None:
+        """The face that is looked at, while it is in sight."""
+        chosen = self.chosen
+        return self.faces[chosen.index] if chosen is not None and 0 <= chosen.index < len(self.faces) else None
+
+    @property
+    def chosen_place(self) -> int:
+        """Where the box that is looked at stands in the result, of which not all is shown; 0 for none."""
+        every = self.result.detections if self.result is not None else None
+        if every is None or self.chosen is None or self.chosen.index < 0:
+            return 0
+        return int(np.flatnonzero(self._mask(every))[self.chosen.index])
 
     # the box that is looked at --------------------------------------------------------------------------------------
 
@@ -254,9 +273,27 @@ class Sight(QObject):
 
     # inside ---------------------------------------------------------------------------------------------------------
 
+    def _mask(self, detections: Detections) -> NDArray[np.bool_]:
+        """Which of these are shown."""
+        mask: NDArray[np.bool_] = detections.confidence >= self.min_score
+        if len(detections):
+            wanted = np.array([name in self.visible for name in detections.labels], bool)
+            mask &= wanted[detections.class_id]
+        return mask
+
+    def _filter(self) -> None:
+        """Find out what is shown of the newest result."""
+        result = self.result
+        every = result.detections if result is not None else None
+        self.shown = self.filtered(every)
+        self.faces = ()
+        if result is not None and result.faces is not None and every is not None:
+            shown = zip(result.faces, self._mask(every), strict=True)
+            self.faces = tuple(face for face, is_shown in shown if is_shown)
+
     def _filter_again(self) -> None:
         if self.result is not None:
-            self.shown = self.filtered(self.result.detections)
+            self._filter()
             self._follow()
         self.changed.emit()
 

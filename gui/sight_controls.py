@@ -304,7 +304,9 @@ class SightControls(QWidget):
 
     def set_network(self) -> None:
         """Another network runs; there is something to control only if it is a detector."""
-        self.setVisible(self._sight.card is not None)
+        card = self._sight.card
+        self.setVisible(card is not None)
+        self.classes.setVisible(card is not None and len(card.classes) > 1)
         self.picker.hide()
         self.picker.refill()
         self._show()
@@ -316,7 +318,7 @@ class SightControls(QWidget):
 
     def pick_classes(self) -> None:
         """Open the list of classes."""
-        if self._sight.card is not None:
+        if self._sight.card is not None and len(self._sight.card.classes) > 1:
             self.picker.open_below(self.classes)
 
     def _show(self) -> None:

@@ -47,12 +47,14 @@ from PySide6.QtWidgets import (
 from gui.background import Background
 from gui.bridge import Bridge
 from gui.canvas import PEN_WIDTHS, Canvas, Label
+from gui.faces_mode import FacesMode
 from gui.files import PICTURES, ask_for_picture_or_video, ask_where_to_save
 from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList, run_folder
 from gui.live_view import LiveStage
 from gui.notices import Notices
 from gui.panels.answer import AnswerPanel
 from gui.panels.inside import InsidePanel
+from gui.reading import Place
 from gui.settings import Settings
 from gui.sight import Sight
 from gui.theme import Choice, set_role, theme
@@ -62,6 +64,8 @@ if TYPE_CHECKING:
 
 DEFAULT_MODEL = "digits"
 LIVE_MODEL = "detector"  # what Live starts with, where it is there
+LOOKING = ("live", "faces")  # modes in which the live picture is on the stage
+CHOICES = {"draw": "model", "live": "live-model", "faces": "faces-model"}  # where a stage's network is remembered
 LAYOUT_VERSION = 1
 BUILD_PAUSE = 100  # milliseconds between two pieces of what is built before it is opened
 
@@ -93,6 +97,7 @@ MODES = (
     Mode("draw", "Draw", "Draw digits and see them read", lambda w: w.draw, ("answer", "inside")),
     Mode("live", "Live", "Camera, video, pictures, screen", lambda w: w.live, ("answer", "inside")),
     Mode("train", "Train", "Train a network and watch it learn", lambda w: w.make_train(), ()),
+    Mode("faces", "Faces", "Find faces, and say whose they are", lambda w: w.faces.make_stage(), ("answer", "people")),
     Mode("models", "Models", "All networks and what is known of them", lambda w: w.make_models(), ()),
 )
 PANELS = (
@@ -111,6 +116,14 @@ PANELS = (
         Qt.DockWidgetArea.BottomDockWidgetArea,
         lambda w: w.inside,
         "F8",
+    ),
+    Panel(
+        "people",
+        "People",
+        "Who is recognised: adding people, the gallery, the threshold",
+        Qt.DockWidgetArea.BottomDockWidgetArea,
+        lambda w: w.faces.dock,
+        "F9",
     ),
 )
 
@@ -149,7 +162,8 @@ class MainWindow(QMainWindow):
 
     Attributes:
         bridge, canvas, answer, inside, live, notices: its parts.
-        sight: what a detector has in sight, for all who show it.
+        faces: the mode of that name: the gallery, its panel, the album.
+        sight: what the network has in sight, for all who show it.
         mode: name of the mode it is in.
         first_time: nothing is known yet of the place and size it should have.
     """
@@ -175,6 +189,7 @@ class MainWindow(QMainWindow):
         self.answer: AnswerPanel = AnswerPanel(self.sight)
         self.inside: InsidePanel = InsidePanel()
         self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight)
+        self.faces: FacesMode = FacesMode(self.bridge, self.settings, live=self.live, answer=self.answer, parent=self)
         self.train: Any = None
         self._train_ahead: Any = None  # what is built of it before it is opened
         self._stages_loaded = False  # or being loaded
@@ -184,9 +199,10 @@ class MainWindow(QMainWindow):
         self.models: Any = None
         self.mode = ""
         self._cards: list[ModelCard] = []
-        # Draw and Live each remember a network of their own; "": not chosen yet.
-        self._models = {"draw": self.settings.text("model", DEFAULT_MODEL), "live": self.settings.text("live-model")}
-        self._stage = "draw"  # the one of the two that was on the stage last
+        # Each stage remembers a network of its own; "": not chosen yet.
+        self._models = {stage: self.settings.text(key) for stage, key in CHOICES.items()}
+        self._models["draw"] = self._models["draw"] or DEFAULT_MODEL
+        self._stage = "draw"  # the one of them that was there last
         self._guest = ""  # reads what Live's own network cannot read, while that plays
         self._model = self._models["draw"]
         self._begun = False
@@ -195,7 +211,7 @@ class MainWindow(QMainWindow):
         self._share = -1.0  # of the training in the background that is done
         self.first_time = False
         self._icons: list[tuple[QAction, str]] = []
-        self._only_in: list[tuple[QAction, str]] = []
+        self._only_in: list[tuple[QAction, tuple[str, ...]]] = []
         self._stages: dict[str, QWidget] = {}
         self._read_times: list[float] = []
         self._timings: Timings | None = None
@@ -241,6 +257,7 @@ class MainWindow(QMainWindow):
             self.models.end()
         self.live.close_recording()
         self.bridge.close()
+        self.faces.close()
         super().closeEvent(event)
 
     # modes ----------------------------------------------------------------------------------------------------------
@@ -262,14 +279,16 @@ class MainWindow(QMainWindow):
         self._stack.setCurrentWidget(self._stages[mode.name])
         self._mode_actions[mode.name].setChecked(True)
         for action, where in self._only_in:
-            action.setEnabled(where == mode.name)
+            action.setEnabled(mode.name in where)
         self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
         for panel in PANELS:
             self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
         if mode.name in self._models:
             self._stage = mode.name
             self._run(self._model_of(mode.name))
-        self.live.set_active(mode.name == "live")
+        self.live.set_subject(mode.name == "faces")
+        self.live.set_active(self._stages[mode.name] is self.live)
+        self.faces.set_active(mode.name == "faces")
         self._live_showing(self.live.shows_picture)
         self.canvas.set_labels(())
         self._read_times.clear()
@@ -316,12 +335,11 @@ class MainWindow(QMainWindow):
     def use_model(self, name: str) -> None:
         """Run another network on the stage one is at; what is there is read with it at once.
 
-        Paper is for networks that read drawings: choosing another one leads to Live.
+        Paper is for networks that read drawings: choosing another one leads to Live, or to Faces.
         """
-        if self._stage == "draw" and not self._fits_paper(name):
-            self._stage = "live"
+        self._stage = self._stage_for(name)
         self._models[self._stage] = name
-        self.settings.set("model" if self._stage == "draw" else "live-model", name)
+        self.settings.set(CHOICES[self._stage], name)
         self._guest = ""
         if self.mode in self._models and self.mode != self._stage:
             self.set_mode(self._stage)
@@ -330,9 +348,18 @@ class MainWindow(QMainWindow):
             if self.mode not in self._models:
                 self.statusBar().showMessage(f"It reads in {self._stage.title()} from now on", 8000)
 
+    def _stage_for(self, name: str) -> str:
+        """Where a network can be used: where one is, or else in Live, or in Faces."""
+        card = self._card(name)
+        if card is not None and card.task == "faces":
+            return "faces"
+        if self._stage == "faces" and card is not None:
+            return "live"
+        return "live" if self._stage == "draw" and not self._fits_paper(name) else self._stage
+
     def _run(self, name: str) -> None:
         """Have a network read, without a person having chosen it for the stage."""
-        if name == self._model and self._begun:
+        if not name or (name == self._model and self._begun):
             return
         self._model = name
         self.choice.show_current(name)
@@ -346,6 +373,8 @@ class MainWindow(QMainWindow):
         if stage == "live":
             first = LIVE_MODEL if self._card(LIVE_MODEL) is not None else self._models["draw"]
             return self._guest or self._models["live"] or first
+        if stage == "faces":
+            return self.faces.network(self._cards, self._models["faces"])
         return self._models["draw"]
 
     def _card(self, name: str) -> ModelCard | None:
@@ -369,7 +398,7 @@ class MainWindow(QMainWindow):
             self._run(self._model_of("live"))
 
     def _use_trained(self, name: str) -> None:
-        self._stage = "draw" if self._fits_paper(name) else "live"
+        self._stage = "draw"
         self.use_model(name)
         self.set_mode(self._stage)
 
@@ -386,10 +415,10 @@ class MainWindow(QMainWindow):
         """A network is not there any more: whoever had chosen it goes back to the bundled one."""
         self._cards = [card for card in self._cards if card.name != name]
         self._guest = "" if self._guest == name else self._guest
-        for stage, key, bundled in (("draw", "model", DEFAULT_MODEL), ("live", "live-model", "")):
+        for stage, key in CHOICES.items():
             if self._models[stage] == name:
-                self._models[stage] = bundled
-                self.settings.set(key, bundled)
+                self._models[stage] = DEFAULT_MODEL if stage == "draw" else ""
+                self.settings.set(key, self._models[stage])
         self._run(self._model_of(self._stage))
 
     def _take_cards(self, cards: list[ModelCard]) -> None:
@@ -402,6 +431,7 @@ class MainWindow(QMainWindow):
     def _take_model(self, state: ModelState) -> None:
         if state.phase == "ready":
             self.sight.set_card(state.card)
+            self.faces.set_card(state.card)
         self.answer.set_model(state)
         if self._graphs or state.phase != "ready":
             self.inside.set_model(state)
@@ -421,8 +451,11 @@ class MainWindow(QMainWindow):
     def _without(self, name: str) -> None:
         """A network cannot be loaded: the one that ran goes on, or the bundled one is taken."""
         self._guest = "" if self._guest == name else self._guest
-        for stage, key in (("draw", "model"), ("live", "live-model")):
-            if self._models[stage] == name or (stage == self._stage and not self._models[stage]):
+        self.faces.without(name)
+        for stage, key in CHOICES.items():
+            if stage == "faces":
+                self._models[stage] = "" if self._models[stage] == name else self._models[stage]
+            elif self._models[stage] == name or (stage == self._stage and not self._models[stage]):
                 self._models[stage] = self._running or DEFAULT_MODEL
                 self.settings.set(key, self._models[stage])
         if self._running:
@@ -513,7 +546,7 @@ class MainWindow(QMainWindow):
 
     def _take_result(self, result: Result) -> None:
         from_paper = result.frame.source == "canvas"
-        if from_paper != (self.mode != "live") or result.model != self._model:
+        if from_paper != (self.mode not in LOOKING) or result.model != self._model:
             return  # of the stage or of the network before
         if not from_paper and not self.live.plays(result.frame):
             return  # of the source before
@@ -525,7 +558,8 @@ class MainWindow(QMainWindow):
             self.canvas.set_labels(labels_of(result))
         else:
             self.live.set_result(result)
-        if self.mode in ("draw", "live"):  # elsewhere nothing is read but what was on the stage before
+            self.faces.set_result(result)
+        if self.mode in self._models:  # elsewhere nothing is read but what was on the stage before
             self._count(result)
 
     def _count(self, result: Result) -> None:
@@ -543,15 +577,17 @@ class MainWindow(QMainWindow):
             return
         work = self._timings.total - self._timings.waiting
         count = len(self._read_times)
-        unit = "fps" if self.mode == "live" else f"reading{'s' if count != 1 else ''} a second"
+        unit = "fps" if self.mode in LOOKING else f"reading{'s' if count != 1 else ''} a second"
         self._pace.setText(f"{count} {unit} · {work * 1000:.1f} ms each")
 
     # files ----------------------------------------------------------------------------------------------------------
 
     def open_path(self, path: Path) -> None:
-        """A picture goes onto the paper (in Draw) or the stage (in Live); a video or folder is played."""
+        """A picture goes onto the paper (in Draw) or the stage (in Live and Faces); a video or folder is played."""
         if self.mode == "draw" and path.suffix.lower() in PICTURES:
             self.canvas.open(path)
+        elif self.mode == "faces":
+            self.faces.open([path])
         else:
             self.set_mode("live")
             self.live.open(str(path))
@@ -574,7 +610,9 @@ class MainWindow(QMainWindow):
     def dropEvent(self, event: QDropEvent) -> None:
         data = event.mimeData()
         files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
-        if files:
+        if files and self.mode == "faces":
+            self.faces.open(files)
+        elif files:
             self.open_path(files[0])
         elif data.hasImage():
             self.set_mode("draw")
@@ -592,7 +630,7 @@ class MainWindow(QMainWindow):
         icon: str = "",
         tip: str = "",
         checkable: bool = False,
-        only_in: str = "",
+        only_in: str | tuple[str, ...] = (),
     ) -> QAction:
         action = QAction(text, self)
         keys = (keys,) if isinstance(keys, str) else keys
@@ -610,7 +648,7 @@ class MainWindow(QMainWindow):
         if icon:
             self._icons.append((action, icon))
         if only_in:
-            self._only_in.append((action, only_in))
+            self._only_in.append((action, (only_in,) if isinstance(only_in, str) else only_in))
         self.addAction(action)
         return action
 
@@ -672,48 +710,48 @@ class MainWindow(QMainWindow):
             keys="Ctrl+Space",
             icon="play",
             tip="Play or freeze the picture",
-            only_in="live",
+            only_in=LOOKING,
         )
-        self.step_action = self._add("&One frame on", live.step, keys=".", icon="step", only_in="live")
-        self.back_action = self._add("One frame &back", live.step_back, keys=",", icon="step-back", only_in="live")
+        self.step_action = self._add("&One frame on", live.step, keys=".", icon="step", only_in=LOOKING)
+        self.back_action = self._add("One frame &back", live.step_back, keys=",", icon="step-back", only_in=LOOKING)
         self.record_action = self._add(
             "&Record what is shown…",
             live.toggle_recording,
             keys="Ctrl+R",
             icon="record",
             tip="Record what is shown as a video, or end the recording",
-            only_in="live",
+            only_in=LOOKING,
         )
         self.plain_action = self._add(
             "Record the p&lain picture…",
             lambda: live.begin_recording("plain"),
             keys="Ctrl+Shift+R",
             tip="Record the source as a video, without what is drawn over it",
-            only_in="live",
+            only_in=LOOKING,
         )
         self.export_action = self._add(
             "&Write the boxes to a file…",
             live.toggle_export,
             keys="Ctrl+E",
             tip="Write what is found to a file (COCO or a table) while it plays, or finish that file",
-            only_in="live",
+            only_in=LOOKING,
         )
         self.less_action = self._add(
-            "Show what is &less sure", lambda: live.controls.change_score(-5), keys="[", only_in="live"
+            "Show what is &less sure", lambda: live.controls.change_score(-5), keys="[", only_in=LOOKING
         )
         self.more_action = self._add(
-            "Show only what is &more sure", lambda: live.controls.change_score(5), keys="]", only_in="live"
+            "Show only what is &more sure", lambda: live.controls.change_score(5), keys="]", only_in=LOOKING
         )
-        self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in="live")
+        self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in=LOOKING)
         self.snapshot_action = self._add(
             "&Snapshot…",
             live.snapshot,
             keys="Ctrl+Shift+S",
             icon="snapshot",
             tip="Save what is shown as a PNG",
-            only_in="live",
+            only_in=LOOKING,
         )
-        self.fit_action = self._add("&Fit to the window", live.fit, keys="Ctrl+0", icon="fit", only_in="live")
+        self.fit_action = self._add("&Fit to the window", live.fit, keys="Ctrl+0", icon="fit", only_in=LOOKING)
         self.moving_action = self._add(
             "&Moving digits",
             self._play_digits,
@@ -906,10 +944,27 @@ class MainWindow(QMainWindow):
         self._background.model_ready.connect(self._model_ready)
         self.inside.kernels_wanted.connect(self._load_kernels)
         theme.changed.connect(self._recolour)
+        self.faces.failed.connect(self.notices.error)
+        self.faces.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        self.faces.stage_wanted.connect(self._show_stage)
+        self.faces.dock_wanted.connect(self._docks["people"].show)
+        self.faces.models_wanted.connect(lambda: self.set_mode("models"))
+
+    def _show_stage(self, stage: QWidget) -> None:
+        """Something else on the stage of Faces: an album, or the live picture again."""
+        self._stages["faces"] = stage
+        if self._stack.indexOf(stage) < 0:
+            self._stack.addWidget(stage)
+        if self.mode == "faces":
+            self._stack.setCurrentWidget(stage)
+            self.live.set_active(stage is self.live)
+            self._live_showing(stage is self.live and self.live.shows_picture)
+            stage.setFocus()
 
     def _live_showing(self, picture: bool) -> None:
-        self.answer.set_place("paper" if self.mode != "live" else "picture" if picture else "nothing")
-        self.inside.set_place("paper" if self.mode != "live" else "picture" if picture else "nothing")
+        place: Place = "paper" if self.mode not in LOOKING else "picture" if picture else "nothing"
+        self.answer.set_place(place)
+        self.inside.set_place(place)
 
     def _watch(self) -> None:
         self.bridge.watch(self.inside.wanted_layer, self.answer.region)
@@ -937,8 +992,7 @@ class MainWindow(QMainWindow):
 
     def _walk(self, step: int) -> None:
         names = [self.choice.itemData(row) for row in range(self.choice.count())]
-        if self._stage == "draw":
-            names = [name for name in names if self._fits_paper(name)]
+        names = [name for name in names if self._stage_for(name) == self._stage]
         if names:
             place = names.index(self._model) if self._model in names else -1
             self.use_model(names[(place + step) % len(names)])
@@ -1002,7 +1056,7 @@ class MainWindow(QMainWindow):
         height = max(200, round(self.height() * 0.33))
         width = max(320, min(440, round(self.width() * 0.27)))
         self.resizeDocks([self._docks["answer"]], [width], Qt.Orientation.Horizontal)
-        self.resizeDocks([self._docks["inside"]], [height], Qt.Orientation.Vertical)
+        self.resizeDocks([self._docks["inside"], self._docks["people"]], [height, height], Qt.Orientation.Vertical)
 
     def _restore(self) -> None:
         geometry, state = self.settings.raw("geometry"), self.settings.raw("state")
@@ -1074,6 +1128,7 @@ def _load_graphs() -> bool:
 def _load_stages() -> None:
     """Import the stages that are made when first asked for, so that the first time does not take long either."""
     import gui.panels.models
+    import gui.panels.people
     import gui.panels.train  # noqa: F401
 
 

@@ -13,6 +13,7 @@ from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
 from gui.classified import ClassifierAnswer
 from gui.detected import DetectorAnswer
 from gui.reading import Place, Reading
+from gui.recognised import FacesAnswer
 from gui.sight import Sight
 from gui.theme import set_role, theme
 
@@ -25,11 +26,12 @@ class AnswerPanel(QWidget):
 
     Attributes:
         reading: the headline.
-        classes, boxes: the answers of a classifier and of a detector; the other one is hidden.
+        classes, boxes, faces: the answers of a classifier, of a detector and of a network for faces; the other ones
+            are hidden.
         bars, input: of the classifier's answer.
     Signals:
         painted(Result): it is on the screen.
-        region_chosen(int): whose bars are shown, where several digits were read.
+        region_chosen(int): whose bars are shown, where several digits were read; which face is looked at.
     """
 
     painted = Signal(object)
@@ -39,22 +41,26 @@ class AnswerPanel(QWidget):
         super().__init__(parent)
         self._unpainted: Result | None = None
         self._card: ModelCard | None = None
+        self._answers: dict[str, ClassifierAnswer | DetectorAnswer | FacesAnswer]
         self.reading = Reading()
         self.classes = ClassifierAnswer(self.reading)
         self.boxes = DetectorAnswer(self.reading, sight)
         self.bars, self.input = self.classes.bars, self.classes.input
-        self._current: ClassifierAnswer | DetectorAnswer = self.classes
-        for answer in (self.classes, self.boxes):
+        self.faces = FacesAnswer(self.reading, sight)
+        self._answers = {"classification": self.classes, "detection": self.boxes, "faces": self.faces}
+        self._current: ClassifierAnswer | DetectorAnswer | FacesAnswer = self.classes
+        for answer in self._answers.values():
             answer.painted.connect(self._on_painted)
         self.classes.region_chosen.connect(self.region_chosen)
+        self.faces.face_chosen.connect(lambda: self.region_chosen.emit(self.faces.region))
         content = QWidget()
         layout = QVBoxLayout(content)
         layout.setContentsMargins(16, 8, 16, 12)
         layout.setSpacing(12)
         layout.addWidget(self.reading)
-        layout.addWidget(self.classes, 1)
-        layout.addWidget(self.boxes, 1)
-        self.boxes.hide()
+        for answer in self._answers.values():
+            layout.addWidget(answer, 1)
+            answer.setVisible(answer is self._current)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -79,7 +85,7 @@ class AnswerPanel(QWidget):
 
     @property
     def region(self) -> int:
-        return self.classes.region
+        return self.faces.region if self._current is self.faces else self.classes.region
 
     def sizeHint(self) -> QSize:
         return QSize(340, 620)
@@ -87,8 +93,8 @@ class AnswerPanel(QWidget):
     def set_place(self, place: Place) -> None:
         """Where the picture would come from: the paper, a source, or nothing that plays yet."""
         self._place = place
-        self.classes.set_place(place)
-        self.boxes.set_place(place)
+        for answer in self._answers.values():
+            answer.set_place(place)
         self.clear()
         if self._card is None:
             self._say_loading()
@@ -110,9 +116,9 @@ class AnswerPanel(QWidget):
                 self._current.clear()
         elif state.card is not None:
             self._card = state.card
-            self._current = self.boxes if state.card.task == "detection" else self.classes
-            self.classes.setVisible(self._current is self.classes)
-            self.boxes.setVisible(self._current is self.boxes)
+            self._current = self._answers[state.card.task]
+            for answer in self._answers.values():
+                answer.setVisible(answer is self._current)
             self._current.set_card(state.card)
             self.clear()
 

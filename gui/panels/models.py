@@ -61,6 +61,7 @@ FILTERS = (
     ("", "All", "Every network"),
     ("classification", "Classify", "Networks that say what is on a picture"),
     ("detection", "Detect", "Networks that find things and draw boxes around them"),
+    ("faces", "Faces", "Networks that tell whose a face is"),
 )
 
 
@@ -683,12 +684,18 @@ def facts(card: ModelCard, *, size: int = 0, speed: Speed | None = None) -> list
         reads = f"drawings, centred, {square}"
     elif kind.kind == "letterbox":
         reads = f"{colours} pictures, the whole, in {square}"
+    elif kind.kind == "face":
+        reads = f"faces, turned upright, {square}"
     else:
         reads = f"{colours} pictures, the middle, {square}"
     known = [name for name in card.classes if name != card.reject]
     shown = ", ".join(known[:12]) + (f" … ({len(known)} in all)" if len(known) > 12 else "")
     found.append(("Reads", reads))
-    found.append(("Finds" if card.task == "detection" else "Classes", shown))
+    if card.task == "faces":
+        found.append(("Tells", f"whose a face is, from a similarity of {card.threshold:.2f} on"))
+        found.append(("Faces are found by", card.finder or "nothing yet"))
+    else:
+        found.append(("Finds" if card.task == "detection" else "Classes", shown))
     if card.reject:
         found.append(("Can also say", f"“{card.reject}”"))
     found.append(("Name", card.name))
@@ -790,7 +797,8 @@ def _megabytes(size: int) -> str:
 def _line(card: ModelCard) -> str:
     figures = list((card.metrics or card.published).items())[:1]
     parts = [f"{value * 100:.1f} % {name}" for name, value in figures if 0 <= value <= 1]
-    parts.append(f"{len([name for name in card.classes if name != card.reject])} classes")
+    count = len([name for name in card.classes if name != card.reject])
+    parts.append("faces" if card.task == "faces" else f"{count} class{'es' if count != 1 else ''}")
     if card.weights is None and card.download is not None:
         parts.append(_megabytes(card.download.size))
     else:
