@@ -376,10 +376,10 @@ class _OpenVINONetwork:
             [255 * mean for mean in card.preprocess.mean],
             [255 * deviation for deviation in card.preprocess.std],
         )
-        self._one_at_a_time = _one_at_a_time(card)
         self._takes_pixels = card.preprocess.kind != "drawing"
         self._core = openvino.Core()
         self._model = self._core.read_model(folder / "model.xml")
+        self._one_at_a_time = self._model.inputs[0].get_partial_shape()[0].is_static
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": _threads(work, interactive=interactive),

@@ -42,6 +42,9 @@ _CATALOGUE = store.RESOURCES / "catalogue.json"  # made by packaging/catalogue.p
 ONNX = "onnx"  # the architecture of networks that were imported as they are, see `engine.networks.onnx`
 OPENCV = ("opencv-yunet", "opencv-sface")  # those of networks that OpenCV runs, see `engine.networks.opencv_faces`
 
+_USUAL_CALIBRATION = (20.0, -6.0)  # of networks like ArcFace: even odds at a cosine of 0.3
+_USUAL_THRESHOLD = 0.42
+
 _cards: dict[Path, tuple[int, ModelCard | EngineError]] = {}  # what was read, by path, with the file's time
 _digests: dict[Path, tuple[int, int, str]] = {}
 
@@ -588,10 +591,11 @@ def import_weights(path: Path, card: ModelCard, *, cancelled: Callable[[], bool]
 
 
 def read_onnx(path: Path, *, cancelled: Callable[[], bool] = lambda: False) -> onnx.OnnxFound:
-    """What the detector in an ONNX file is, and what must be asked about it (`OnnxFound.questions`).
+    """What the network in an ONNX file is, and what must be asked about it (`OnnxFound.questions`).
 
     Raises:
-        EngineError: it is no ONNX file, or a damaged one, or no detector of a known kind; `Cancelled`.
+        EngineError: it is no ONNX file, or a damaged one, or neither a detector nor a network for faces of a known
+            kind; `Cancelled`.
     """
     found = elsewhere.call(
         "engine.zoo:_inspect_onnx",
@@ -613,7 +617,7 @@ def import_onnx(
     title: str = "",
     cancelled: Callable[[], bool] = lambda: False,
 ) -> ModelCard:
-    """Make the detector in an ONNX file a model of the zoo; the file is copied.
+    """Make the detector, or the network for faces, in an ONNX file a model of the zoo; the file is copied.
 
     Args:
         answers: to the questions about it, by the name of the fact; what is missing is taken as found.
@@ -632,6 +636,20 @@ def import_onnx(
         raise EngineError("A detector needs at least one class.", "Name its classes, or say how many there are.")
     mean, deviation = onnx.NORMALISATION[facts.pop("input")]
     square = facts.pop("square")
+    said = f"Imported from {path.name}" + (f", made by {found.made_by}." if found.made_by else ".")
+    if facts["form"] == onnx.EMBEDDING:
+        special: dict[str, Any] = {
+            "task": "faces",
+            "preprocess": Preprocess("face", square, 3, mean, deviation),
+            "finder": "face-detector",
+            "calibration": _USUAL_CALIBRATION,
+            "threshold": _USUAL_THRESHOLD,
+            "notes": f"{said} How sure it is of a name is guessed from what networks of its kind are usually like, and "
+            "was not measured; “python main.py evaluate” measures it on pairs of faces.",
+        }
+    else:
+        kind = Preprocess("letterbox", square, 3, mean, deviation)
+        special = {"task": "detection", "preprocess": kind, "boxes": "corners", "notes": said}
     name = _new_name(title or path.stem)
     folder = _models_folder() / name
     weights = folder / "model.onnx"
@@ -640,16 +658,13 @@ def import_onnx(
         card = ModelCard(
             name=name,
             title=title or path.stem,
-            task="detection",
             architecture=ONNX,
             arguments=facts,
             classes=tuple(classes),
-            preprocess=Preprocess("letterbox", square, 3, mean, deviation),
-            boxes="corners",
             weights=weights,
             sha256=downloads.digest_of(weights),
             parameters=found.parameters,
-            notes=f"Imported from {path.name}" + (f", made by {found.made_by}." if found.made_by else "."),
+            **special,
             licence=found.licence or "Not said in its file; ask whoever made it.",
             origin="imported",
         )

@@ -1,8 +1,9 @@
-"""Detectors from ONNX files: what their outputs mean, and the graph that says it in our form.
+"""Detectors and networks for faces from ONNX files: what their outputs mean, and the graph that says it in our form.
 
-A file enters; `inspect` leaves what was recognised and what must be asked, `graph` the network with one output
-``(1, A, 4 + classes)``: x0, y0, x1, y1 in pixels of the square input, then the probabilities of the classes. OpenVINO
-reads the file itself; of ONNX's own format only the two lists are read here that OpenVINO keeps to itself.
+A file enters; `inspect` leaves what was recognised and what must be asked, `graph` the network with one output: of a
+detector ``(1, A, 4 + classes)``: x0, y0, x1, y1 in pixels of the square input, then the probabilities of the classes;
+of a network for faces their embeddings ``(N, D)``. OpenVINO reads the file itself; of ONNX's own format only the two
+lists are read here that OpenVINO keeps to itself.
 
 Layouts are recognised by the shapes of the outputs, by what exporters write into the file (Ultralytics: names,
 stride, task) and by the answers to a few noisy pictures: places that never exceed 1 are shares of the picture,
@@ -27,7 +28,8 @@ from engine.types import Floats, Layer, ModelCard
 
 # What the fact "form" of a file may be: "joint": one table, a box and its probabilities a row; "final": one table,
 # box, score and class a row; "apart": boxes and probabilities in two tables; "apart-final": boxes, scores and
-# classes in three. The other facts are asked for where a file does not tell them, in these words.
+# classes in three; "embedding": one row of numbers, as ArcFace has it of an upright face. The other facts are asked for
+# where a file does not tell them, in these words.
 BOXES = {
     "centres": "middle, width, height",
     "corners": "two corners: x, y, x, y",
@@ -76,9 +78,15 @@ _QUESTIONS: tuple[tuple[str, str, str, tuple[tuple[Any, str], ...]], ...] = (
 )
 
 _SQUARES = (32, 2048)  # sides that make sense
+_FACES = (96, 192)  # those of networks for faces
+_NUMBERS = (64, 4096)  # in an embedding
+_IMAGENET = (1000, 1001)  # classes of most classifiers, and no length that anybody gives an embedding
 _MOST_LAYERS = 200
+EMBEDDING = "embedding"
+"""The form of a network for faces."""
+
 _NO_ONNX = "Choose a file that was exported as ONNX; its name usually ends in .onnx."
-_EXPORT_AGAIN = "Export the network again, as a detector with a fixed square input."
+_EXPORT_AGAIN = "Export the network again, with a fixed square input."
 
 
 @dataclass(frozen=True)
@@ -171,6 +179,8 @@ def graph(card: ModelCard) -> runtime.Graph:
     from openvino import Model
 
     facts, square = card.arguments, card.preprocess.size
+    if facts.get("form") == EMBEDDING:
+        return _graph_of_faces(card)
     model = _read(card.weights)
     _fix(model, square)
     try:
@@ -198,6 +208,59 @@ def graph(card: ModelCard) -> runtime.Graph:
     return runtime.Graph(whole, tuple(layers), parameters, _work(model), exact=places)
 
 
+def _graph_of_faces(card: ModelCard) -> runtime.Graph:
+    """As `graph`, for any number of faces at once where the network can do that."""
+    assert card.weights is not None
+    from openvino import Model
+    from openvino import opset13 as ops
+
+    model, square = _read(card.weights), card.preprocess.size
+    _fix(model, square)
+    work = _work(model)
+    _take_any_number(model, square)
+    try:
+        source = model.outputs[card.arguments["tables"][0]].get_node().input_value(0)
+        length = int(card.arguments["numbers"])
+        row = ops.reshape(ops.convert(source, "f32"), ops.constant(np.array([-1, length])), special_zero=False)
+        row.output(0).get_tensor().set_names({"logits"})
+        looked = list(_layers(model))
+        layers = []
+        for number, (node, title) in enumerate(looked):
+            node.output(0).get_tensor().add_names({f"layer {number}"})
+            deep, high, wide = _sides(node.output(0))[1:]
+            layers.append(Layer(f"layer {number}", title, (deep, high, wide), ""))
+        whole = Model([row.output(0), *(node.output(0) for node, _ in looked)], model.get_parameters(), "imported")
+        whole = _taking_floats(whole)
+    except (RuntimeError, ValueError, KeyError, IndexError, TypeError) as error:
+        raise EngineError(
+            f"The output of “{card.title}” is not what its card says.", "Import the file again."
+        ) from error
+    parameters = sum(math.prod(node.get_output_shape(0)) for node in _weights(model))
+    return runtime.Graph(whole, tuple(layers), parameters, work)
+
+
+def _take_any_number(model: Any, square: int) -> None:
+    """Let the network take several faces at once, if it then says of each what it says of it alone."""
+    openvino = runtime.import_openvino()
+    one = _shape_of(model, 1, square)
+    several = model.clone()
+    try:
+        several.reshape([-1, *one[1:]])
+        faces = np.random.default_rng(0).random((3, *one[1:])).astype(model.inputs[0].get_element_type().to_dtype())
+        core, exactly = openvino.Core(), {"INFERENCE_PRECISION_HINT": "f32"}
+        together = core.compile_model(several, "CPU", exactly)(faces)[0].reshape(3, -1)
+        single = core.compile_model(model, "CPU", exactly)
+        alone = np.stack([single(face[None])[0].reshape(-1) for face in faces])
+        if np.allclose(together, alone, rtol=1e-3, atol=1e-4 * float(np.abs(alone).max())):
+            model.reshape([-1, *one[1:]])
+    except (RuntimeError, ValueError):  # a size is written into it somewhere
+        return
+
+
+def _shape_of(model: Any, count: int, square: int) -> list[int]:
+    return [count, 3, square, square] if _channels_at(model) == 1 else [count, square, square, 3]
+
+
 # ------------------------------------------------------------------------------------------------ the file
 
 
@@ -217,7 +280,7 @@ def _read(path: Path) -> Any:
     if len(inputs) != 1 or not inputs[0].get_partial_shape().rank.is_static or len(inputs[0].get_partial_shape()) != 4:
         raise EngineError(
             f"The network in {path.name} does not take pictures: its inputs are {_listed(inputs)}.",
-            "Choose a detector with one input for pictures.",
+            "Choose a detector, or a network for faces, with one input for pictures.",
         )
     if _channels_at(model) < 0:
         raise EngineError(
@@ -277,9 +340,8 @@ def _square(model: Any, said: Mapping[str, Any]) -> tuple[int, bool]:
 
 def _fix(model: Any, square: int) -> None:
     """Give the input its one shape."""
-    shape = [1, 3, square, square] if _channels_at(model) == 1 else [1, square, square, 3]
     try:
-        model.reshape(shape)
+        model.reshape(_shape_of(model, 1, square))
     except RuntimeError as error:
         raise EngineError(
             f"This network does not take a picture of {square} × {square} pixels.", _EXPORT_AGAIN
@@ -471,6 +533,9 @@ class _Form:
         boxes = [n for n, shape in enumerate(shapes) if len(_solid(shape)) == 2 and _solid(shape)[1] == 4]
         tables = [n for n, shape in enumerate(shapes) if len(shape) == 2]
         rows = [n for n, shape in enumerate(shapes) if len(shape) == 1]
+        if self._is_embedding(shapes):
+            self._embedding(shapes[0])
+            return
         if len({_solid(shapes[n])[0] for n in boxes}) > 1:  # a table for each grid, not yet put together
             raise self._unknown()
         if boxes and len(rows) >= 2:
@@ -484,12 +549,37 @@ class _Form:
         if not self.classes:
             self.unsure.append("classes")
 
+    def _is_embedding(self, shapes: Sequence[tuple[int, ...]]) -> bool:
+        """One row of numbers for a picture of a face's size, and not the probabilities of classes."""
+        if len(shapes) != 1 or self.classes or not _FACES[0] <= self._square <= _FACES[1]:
+            return False
+        length = math.prod(shapes[0])
+        if max(shapes[0], default=0) != length or not _NUMBERS[0] <= length <= _NUMBERS[1] or length in _IMAGENET:
+            return False
+        rows = self._answers[0].reshape(len(self._answers[0]), -1)
+        return not (rows.min() >= 0 and np.abs(rows.sum(axis=1) - 1).max() < 0.01)
+
+    def _embedding(self, shape: tuple[int, ...]) -> None:
+        self.facts |= {"form": EMBEDDING, "classes": ["face"], "count": 1, "numbers": math.prod(shape)}
+        if self.facts["input"] == "bytes":
+            return
+        first = [each.get_node() for each in self._model.inputs[0].get_node().output(0).get_target_inputs()]
+        scaled = {
+            "Subtract",
+            "Multiply",
+            "Divide",
+            "Add",
+        }  # the network begins by bringing the levels where it wants them
+        self.facts["input"] = "bytes" if first and all(each.get_type_name() in scaled for each in first) else "signed"
+        self.unsure.append("input")
+
     def _unknown(self) -> EngineError:
         ports = self._model.outputs
         if len(ports) == 1 and len(_sides(ports[0])) == 2:
             return EngineError(
-                f"This network is a classifier ({_listed(ports)}); only detectors can be imported from ONNX.",
-                "Choose a network that gives boxes.",
+                f"This network is a classifier ({_listed(ports)}); only detectors and networks for faces can be "
+                "imported from ONNX.",
+                "Choose a network that gives boxes, or one that turns a face of 112 × 112 pixels into numbers.",
             )
         return EngineError(
             f"This network does not answer like a detector that is known here: {_listed(ports)}.",
@@ -749,8 +839,8 @@ def _layers(model: Any) -> Iterator[tuple[Any, str]]:
         following = readers[0].get_node() if len(readers) == 1 else None
         if following is not None and kind.endswith("Convolution") and following.get_type_name() == "Add":
             node = following
-        shape = node.output(0).get_partial_shape()
-        if count < _MOST_LAYERS and shape.is_static and len(shape) == 4 and shape[0].get_length() == 1:
+        sides = _sides(node.output(0)) if node.output(0).get_partial_shape().rank.is_static else []
+        if count < _MOST_LAYERS and len(sides) == 4 and sides[0] in (1, -1) and min(sides[1:]) > 0:
             count += 1
             title = node.get_friendly_name().strip("/").removesuffix("/WithoutBiases").replace("/", ".")
             yield node, title

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import time
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from engine.errors import EngineError
 from engine.networks import onnx
 from engine.types import Frame
 from engine.vision import open_reader
+from engine.vision.faces import FaceReader
 from tests.engine import onnx_file
+from tests.engine.conftest import face, with_faces
 
 Floats = NDArray[np.float32]
 
@@ -382,3 +385,73 @@ def test_numbers_are_read_as_protocol_buffers_write_them() -> None:
     for broken in (b"\xff" * 12, onnx_file.field(2, b"abc")[:-1], b"\x0b", b"\x00\x01"):
         with pytest.raises((ValueError, IndexError)):
             list(onnx._fields(memoryview(broken)))
+
+
+# --- networks for faces
+
+
+def embedder(*, flexible: bool = True, softmax: bool = False, scaled: bool = False, size: int = 112) -> bytes:
+    """The means of 7 x 7 fields of a face in three colours, as one row of 147 numbers.
+
+    A flexible one takes any number of faces; the other has it written into it that there is one.
+    """
+    source, constants = "data", []
+    nodes = []
+    if scaled:
+        nodes.append(onnx_file.node("Sub", ["data", "mean"], ["moved"]))
+        constants.append(onnx_file.tensor("mean", np.full((1, 1, 1, 1), 127.5, np.float32)))
+        source = "moved"
+    nodes.append(
+        onnx_file.node("Conv", [source, "weights"], ["conv"], kernel_shape=[1, 1]),
+    )
+    constants.append(onnx_file.tensor("weights", np.eye(3, dtype=np.float32)[:, :, None, None]))
+    side = size // 7
+    nodes.append(onnx_file.node("AveragePool", ["conv"], ["fields"], kernel_shape=[side, side], strides=[side, side]))
+    if flexible:
+        nodes.append(onnx_file.node("Flatten", ["fields"], ["row"], axis=1))
+    else:
+        nodes.append(onnx_file.node("Reshape", ["fields", "shape"], ["row"]))
+        constants.append(onnx_file.tensor("shape", np.array([1, 147], np.int64)))
+    if softmax:
+        nodes.append(onnx_file.node("Softmax", ["row"], ["chances"], axis=1))
+    output = onnx_file.port("chances" if softmax else "row", [1, 147])
+    return onnx_file.model(nodes, [onnx_file.port("data", [1, 3, size, size])], [output], constants)
+
+
+@pytest.mark.parametrize("flexible", [True, False], ids=["any number", "one face"])
+def test_a_network_for_faces_becomes_one_that_reads_faces(
+    flexible: bool, home: Path, tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    path = write(tmp_path, embedder(flexible=flexible), "arc face.onnx")
+    found = zoo.read_onnx(path)
+    assert (found.facts["form"], found.facts["numbers"], found.facts["square"]) == ("embedding", 147, 112)
+    assert asked(found) == ["input"] and found.facts["input"] == "signed"
+    card = zoo.import_onnx(path, found)
+    request.addfinalizer(lambda: zoo.remove_model(card))
+    assert (card.task, card.finder, card.classes, card.origin) == ("faces", "face-detector", ("face",), "imported")
+    assert (card.preprocess.kind, card.preprocess.mean, card.preprocess.std) == ("face", (0.5,) * 3, (0.5,) * 3)
+    assert "was not measured" in card.notes
+    reader = open_reader(dataclasses.replace(card, finder="tiny-finder"))
+    assert isinstance(reader, FaceReader) and reader.dimension == 147
+    image = with_faces((1, 1, face(0)), (4, 1, face(1)), (2, 4, face(2)))
+    result = reader.predict(Frame(image, "test", 0, time.perf_counter()), layer="layer 1")
+    assert result.faces is not None and len(result.faces) == 3
+    for each in result.faces:
+        assert each.network_input is not None and each.embedding is not None
+        seen = each.network_input.astype(np.float32) / 127.5 - 1
+        fields = (seen + seen[:, ::-1]).reshape(7, 16, 7, 16, 3).mean(axis=(1, 3)).transpose(2, 0, 1).ravel()
+        assert each.embedding @ (fields / np.linalg.norm(fields)) == pytest.approx(1, abs=1e-4)
+    assert [layer.shape for layer in reader.card.layers] == [(3, 112, 112), (3, 7, 7)]
+    assert result.activations is not None and result.activations.maps.shape == (3, 7, 7)
+
+
+def test_a_network_that_scales_its_input_itself_wants_levels_as_they_are(tmp_path: Path) -> None:
+    found = onnx.inspect(write(tmp_path, embedder(scaled=True)))
+    assert (found.facts["form"], found.facts["input"]) == ("embedding", "bytes")
+    assert asked(found) == ["input"]
+
+
+def test_a_classifier_is_no_network_for_faces(tmp_path: Path) -> None:
+    for data in (embedder(softmax=True), embedder(size=336)):
+        with pytest.raises(EngineError, match="is a classifier"):
+            onnx.inspect(write(tmp_path, data))
