@@ -36,7 +36,7 @@ class OnnxQuestions(QDialog):
 
     def __init__(self, path: Path, found: OnnxFound, parent: QWidget | None = None) -> None:
         super().__init__(parent)
-        self.setWindowTitle("Import a detector")
+        self.setWindowTitle("Import a network")
         self._found = found
         self._fields: dict[str, QWidget] = {}
         heading = QLabel(path.name)
@@ -99,12 +99,15 @@ class OnnxQuestions(QDialog):
 
     def _told(self, more: bool) -> str:
         facts = self._found.facts
-        count = len(facts["classes"]) or int(facts["count"])
-        parts = [f"{count} classes" if count else "an unknown number of classes"]
+        if facts["form"] == "embedding":
+            what, parts = "A network that tells faces apart", [f"{facts['numbers']} numbers a face"]
+        else:
+            count = len(facts["classes"]) or int(facts["count"])
+            what, parts = "A detector", [f"{count} classes" if count else "an unknown number of classes"]
         parts.append(f"squares of {facts['square']} pixels")
         if self._found.made_by:
             parts.append(f"made by {self._found.made_by}")
-        return f"A detector: {', '.join(parts)}." + (" The file does not tell the rest:" if more else "")
+        return f"{what}: {', '.join(parts)}." + (" The file does not tell the rest:" if more else "")
 
     def _field(self, question: OnnxQuestion) -> QWidget:
         if question.choices:

@@ -202,7 +202,10 @@ class ModelsPanel(QWidget):
         heading = QLabel("Networks")
         heading.setFont(scaled_font(heading, 1.4, bold=True))
         self.onnx_button = QPushButton("Import ONNX…")
-        self.onnx_button.setToolTip("Take a detector of your own from an ONNX file (YOLO, SSD and their kin)")
+        self.onnx_button.setToolTip(
+            "Take a network of your own from an ONNX file: a detector (YOLO, SSD and their kin), or one that tells "
+            "faces apart (ArcFace and its kin)"
+        )
         self.onnx_button.clicked.connect(self._ask_for_onnx)
         self.train_button = QPushButton("Train a new one")
         self.train_button.clicked.connect(self.train_wanted)
@@ -467,7 +470,7 @@ class ModelsPanel(QWidget):
 
     def _ask_for_onnx(self) -> None:
         path = ask_for_file(
-            self, self._settings, title="A detector in an ONNX file", kinds="ONNX (*.onnx);;All files (*)"
+            self, self._settings, title="A network in an ONNX file", kinds="ONNX (*.onnx);;All files (*)"
         )
         if path is not None:
             self.import_onnx(path)

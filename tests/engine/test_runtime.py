@@ -7,17 +7,23 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 import pytest
 
 from engine import runtime, store, zoo
 from engine.runtime import SOFTMAX, Device
-from engine.types import Floats, ModelCard, Preprocess
+from engine.types import Floats, ModelCard, Preprocess, Task
 
 TORCH = Device("torch", "CPU · PyTorch", "asked for")
 OPENVINO = Device("openvino", "CPU · OpenVINO", "asked for")
-OWN = ("small", "digits", "detector", "objects")
+OWN = ("small", "digits", "detector", "objects", "face-detector", "faces")
+KINDS: dict[Task, Literal["letterbox", "picture", "face"]] = {
+    "detection": "letterbox",
+    "classification": "picture",
+    "faces": "face",
+}
 
 
 def open_on(device: Device, card: ModelCard) -> runtime.Network:
@@ -295,7 +301,7 @@ def test_every_architecture_of_ours_says_on_openvino_what_it_says_on_torch(name:
     from engine import networks
 
     known = networks.architectures()[name]
-    kind = Preprocess("letterbox" if known.task == "detection" else "picture", 64, 3, (0.5,) * 3, (0.25,) * 3)
+    kind = Preprocess(KINDS[known.task], 64, 3, (0.5,) * 3, (0.25,) * 3)
     card = ModelCard(name, name, known.task, name, ("a", "b", "c", "d", "e"), kind)
     net = known.build(classes=5, channels=3, image_size=64)
     with torch.no_grad():
@@ -334,7 +340,7 @@ def test_all_architectures_are_compared_somewhere() -> None:
     from engine import networks
     from tests.engine import test_torchvision_networks as others
 
-    assert set(OWN) | {*others.CLASSIFIERS, *others.DETECTORS} | {"spots"} >= set(networks.architectures())
+    assert set(OWN) | {*others.CLASSIFIERS, *others.DETECTORS} | {"spots", "rows"} >= set(networks.architectures())
 
 
 def test_where_the_processor_has_tiles_large_networks_take_half_the_bits(
