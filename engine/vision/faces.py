@@ -13,6 +13,7 @@ import time as clocks
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from engine import images, zoo
 from engine.errors import EngineError
@@ -151,7 +152,8 @@ class FaceReader:
             for left, top in _corners(width, height, side):
                 mine = self.find(image[top : top + side, left : left + side], floor=floor)
                 small = (mine.xyxy[:, 2:] - mine.xyxy[:, :2]).max(axis=1, initial=0) <= _OVERLAP * side
-                parts.append(_moved(mine[small], left, top))
+                mine = _moved(mine[small], left, top)
+                parts.append(mine[~_within(mine, found)])  # seen closely, an ear or a fist may look like a face
         if parts:
             found = surest(_together([found, *parts]))
         return found if len(found) else self._framed(image, floor)
@@ -376,6 +378,15 @@ def _corners(width: int, height: int, side: int) -> list[tuple[int, int]]:
             [round(number * (length - side) / max(1, count - 1)) if count > 1 else 0 for number in range(count)]
         )
     return [(left, top) for top in places[1] for left in places[0]]
+
+
+def _within(some: Detections, others: Detections) -> NDArray[np.bool_]:
+    """Which boxes lie for the most part in one of the others."""
+    one, other = some.xyxy[:, None], others.xyxy[None]
+    shared = np.minimum(one[..., 2:], other[..., 2:]) - np.maximum(one[..., :2], other[..., :2])
+    area = (some.xyxy[:, 2:] - some.xyxy[:, :2]).prod(axis=1)
+    inside: NDArray[np.bool_] = (shared.clip(0).prod(axis=2) > 0.5 * area[:, None]).any(axis=1)
+    return inside
 
 
 def _moved(found: Detections, right: int, down: int) -> Detections:

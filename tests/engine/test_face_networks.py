@@ -1,0 +1,114 @@
+"""The bundled networks for faces: their size, and that they keep the promises of their cards on real pictures."""
+
+from __future__ import annotations
+
+import csv
+import dataclasses
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from engine import zoo
+from engine.errors import EngineError
+from engine.images import read_picture
+from engine.measure import separation
+from engine.store import RESOURCES
+from engine.types import Frame, ModelCard
+from engine.vision.detect import Detector
+from engine.vision.evaluate import embed_crops
+from engine.vision.faces import FaceReader
+
+FINDER, EMBEDDER = (RESOURCES / "models" / f"{name}.json" for name in ("face-detector", "faces"))
+
+
+@pytest.fixture(scope="module")
+def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[FaceReader]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CONVSCOPE_HOME", str(tmp_path_factory.mktemp("home")))
+        yield FaceReader(zoo.read_card(EMBEDDER), interactive=False)
+
+
+def figure(card: ModelCard, starts: str) -> float:
+    (value,) = (value for name, value in card.metrics.items() if name.startswith(starts))
+    return value
+
+
+@pytest.mark.parametrize(("path", "most"), [(FINDER, 1_500_000), (EMBEDDER, 8_000_000)], ids=("finder", "embedder"))
+def test_the_weights_are_those_of_the_card_and_no_larger_than_they_may_be(path: Path, most: int) -> None:
+    card = zoo.read_card(path)
+    assert card.weights is not None and card.origin == "bundled" and card.recipe and "research" in card.notes
+    data = card.weights.read_bytes()
+    assert hashlib.sha256(data).hexdigest() == card.sha256
+    assert len(data) <= 16_000_000 and card.parameters <= most
+    assert card.parameters == sum(p.numel() for p in zoo.network(card).parameters())
+
+
+def test_the_cards_claim_no_less_than_they_should() -> None:
+    finder, embedder = zoo.read_card(FINDER), zoo.read_card(EMBEDDER)
+    assert figure(finder, "AP@0.5, human boxes") >= 0.85
+    assert figure(finder, "false boxes") <= 0.1
+    assert figure(finder, "recall") >= 0.70
+    assert figure(embedder, "LFW pairs judged rightly") >= 0.87
+    assert figure(embedder, "strangers named") <= 0.02
+    assert embedder.finder == finder.name and finder.landmarks == 5
+
+
+def test_an_empty_room_has_no_faces(reader: FaceReader) -> None:
+    wall = np.linspace(40, 220, 640).astype(np.uint8)[None, :, None].repeat(480, axis=0).repeat(3, axis=2)
+    for image in (np.full((480, 640, 3), 128, np.uint8), wall):
+        assert reader.predict(Frame(image, "test", 0, 0.0)).faces == ()
+
+
+def test_a_photograph_of_two_people_has_two_faces_with_their_landmarks_in_place(
+    reader: FaceReader, shared_data: Path
+) -> None:
+    faces = reader.predict(
+        Frame(read_picture(shared_data / "faces" / "scenes" / "two_people.webp"), "test", 0, 0.0)
+    ).faces
+    assert faces is not None
+    large = [face for face in faces if face.box[3] - face.box[1] > 100]
+    assert len(large) == 2 and len(faces) <= 3, "two people, and at most one mistake"
+    for face in large:
+        x0, y0, x1, y1 = face.box
+        eye, other, nose, corner, end = face.landmarks
+        assert x0 < eye[0] < nose[0] < other[0] < x1 and y0 < eye[1] < nose[1] < corner[1] < y1
+        assert corner[0] < end[0]
+
+
+def test_the_finder_finds_what_its_card_says(shared_data: Path, reader: FaceReader) -> None:
+    folder = shared_data / "faces" / "scenes"
+    detector: Detector = reader.detector
+    there = found = 0
+    for scene in json.loads((folder / "scenes.json").read_text(encoding="utf-8"))[::4]:
+        boxes = np.array([face["bbox"] for face in scene["faces_yunet"]], np.float32).reshape(-1, 4)
+        boxes = boxes[boxes[:, 2:].max(axis=1) >= 24]
+        middles = boxes[:, :2] + boxes[:, 2:] / 2
+        got = detector.detect(read_picture(folder / scene["file"]), floor=detector.card.min_score).xyxy
+        there += len(middles)
+        found += sum(bool(((got[:, :2] < place) & (place < got[:, 2:])).all(axis=1).any()) for place in middles)
+    assert there > 40 and found / there >= figure(detector.card, "recall") - 0.1
+
+
+def test_one_persons_faces_are_nearer_than_those_of_two(shared_data: Path, reader: FaceReader) -> None:
+    with (shared_data / "faces" / "pairs_val.csv").open(encoding="utf-8", newline="") as file:
+        lines = list(csv.DictReader(file))[::40]
+    files = sorted({line[side] for line in lines for side in ("file_a", "file_b")})
+    embeddings, without = embed_crops(reader, files, shared_data / "faces" / "identities_val_lfw.tar.gz")
+    assert without.mean() < 0.1
+    row = {name: number for number, name in enumerate(files)}
+    cosines = np.array([embeddings[row[line["file_a"]]] @ embeddings[row[line["file_b"]]] for line in lines])
+    same = np.array([line["same"] == "1" for line in lines])
+    card = reader.card
+    assert separation(cosines, same).auc > figure(card, "LFW area under the ROC curve") - 0.06
+    slope, offset = card.calibration
+    right = (1 / (1 + np.exp(-(slope * cosines + offset))) > 0.5) == same
+    assert right.mean() > figure(card, "LFW pairs judged rightly") - 0.08
+
+
+def test_a_card_whose_finder_is_missing_says_so(reader: FaceReader) -> None:
+    with pytest.raises(EngineError, match="nobody"):
+        FaceReader(dataclasses.replace(reader.card, finder="nobody"))
