@@ -108,13 +108,28 @@ def ultralight(path: Path) -> Find:
     from engine.opencv import cv2
 
     net = openvino.Core().compile_model(str(path), "CPU", {"PERFORMANCE_HINT": "LATENCY"})
+    grids = {8: (10, 16, 24), 16: (32, 48), 32: (64, 96), 64: (128, 192, 256)}
+    priors = np.array(
+        [
+            ((x + 0.5) * stride / 320, (y + 0.5) * stride / 240, side / 320, side / 240)
+            for stride, sides in grids.items()
+            for y in range(-(-240 // stride))
+            for x in range(-(-320 // stride))
+            for side in sides
+        ]
+    )
 
     def find(image: Image) -> Detections:
         small = cv2.resize(image, (320, 240)).astype(np.float32)
         answer = net(((small - 127) / 128).transpose(2, 0, 1)[None])
-        scores, places = answer[0][0, :, 1], answer[1][0]
+        scores = answer[0][0, :, 1]
         sure = scores > FLOOR
-        xyxy = places[sure] * np.tile([image.shape[1], image.shape[0]], 2)
+        # Offsets from the priors of SSD with variances of 0.1 and 0.2, as its own code has them.
+        moved, prior = answer[1][0][sure], priors[sure]
+        middle = prior[:, :2] + 0.1 * moved[:, :2] * prior[:, 2:]
+        half = prior[:, 2:] * np.exp(0.2 * moved[:, 2:]) / 2
+        whole = np.tile([image.shape[1], image.shape[0]], 2)
+        xyxy = np.concatenate([middle - half, middle + half], axis=1) * whole
         sides = np.concatenate([xyxy[:, :2], xyxy[:, 2:] - xyxy[:, :2]], axis=1)
         kept = np.asarray(cv2.dnn.NMSBoxes(sides.tolist(), scores[sure].tolist(), FLOOR, 0.3), int).reshape(-1)
         return boxes(xyxy[kept], scores[sure][kept])
