@@ -46,6 +46,7 @@ _AT_ONCE = 16  # faces in one run of the network, each with its mirror image
 _LOOKS = 2  # faces that are looked at in one frame of a moving picture; the others have their turn in the next
 _LARGE = 1.5  # of a picture's longer side and the detector's input: from here on faces in it are made too small
 _OVERLAP = 0.25  # of the parts in which such a picture is searched, and largest face in them, of their side
+_FILLS = 0.4  # of a picture's longer side: a face from this size on may be too large for the detector
 _UNSURE = 0.1  # probability of a box from which a face that is followed may be in it
 
 _SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
@@ -158,7 +159,10 @@ class FaceReader:
                 parts.append(mine[~_within(mine, found)])  # seen closely, an ear or a fist may look like a face
         if parts:
             found = surest(_together([found, *parts]))
-        return found if len(found) else self._framed(image, floor)
+        if len(found):
+            return found
+        framed = self._framed(image, floor)
+        return framed[(framed.xyxy[:, 2:] - framed.xyxy[:, :2]).max(axis=1, initial=0) >= _FILLS * max(height, width)]
 
     def find_in_crop(self, image: Image) -> Detections:
         """As `find`, in a picture that was cut out around one face: that is expected to fill it."""

@@ -222,6 +222,16 @@ def test_a_face_that_fills_the_picture_is_found_with_a_border_around_it(home: Pa
     assert (found.xyxy >= 0).all() and (found.xyxy <= 80).all() and len(found) > 0
 
 
+def test_a_border_is_for_large_faces_alone(reader: FaceReader, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is found small only when a border is put around the picture is more likely none."""
+    large = reader.find(with_faces((3, 3, face(0))))
+    small = dataclasses.replace(large, xyxy=large.xyxy * np.float32(0.2))
+    for found, count in ((large, 1), (small, 0)):
+        monkeypatch.setattr(reader, "_framed", lambda *_, found=found: found)
+        assert len(reader.find_closely(np.zeros((300, 400, 3), np.uint8))) == count
+        assert len(reader.find_in_crop(np.zeros((300, 400, 3), np.uint8))) == 1
+
+
 def test_faces_too_small_to_look_at_are_found_but_nobodys(reader: FaceReader, monkeypatch: pytest.MonkeyPatch) -> None:
     reader.people = enrolled(reader, ADA)
     monkeypatch.setattr("engine.vision.faces.LEAST_SIDE", 200)
