@@ -228,7 +228,8 @@ class FaceMatch:
         score: probability that this is a face.
         landmarks: (5, 2) float32 in the frame, as `Detections.landmarks` has them.
         name: of the person; None: a stranger, or nobody is enrolled.
-        similarity: cosine to the person that it resembles most, -1..1; 0 where nobody is enrolled.
+        similarity: to the person that it resembles most, -1..1, made of cosines (`engine.recognition`); 0 where nobody
+            is enrolled.
         probability: calibrated, that this face and that person are the same.
         person: id of that person in the gallery, also of the one that a stranger resembles most; None: nobody enrolled.
         quality: of the face, where it was measured.

@@ -204,6 +204,7 @@ def verify(
         EngineError: the list or the archive cannot be read, or what can be read of it is too little to measure by.
     """
     pairs = read_pairs(path)
+    _check_enough(pairs.same, pairs.fold, f"{path} has")
     names = list(dict.fromkeys((*pairs.first, *pairs.second)))
     embeddings, without_face = embed_crops(reader, names, root, unreadable=unreadable, progress=progress)
     there = [row for row in range(len(names)) if np.isfinite(embeddings[row]).all()]
@@ -215,13 +216,7 @@ def verify(
     cosines = np.array(
         [float(known[pairs.first[row]] @ known[pairs.second[row]]) for row in np.flatnonzero(kept)], np.float32
     )
-    if same.all() or not same.any() or len(np.unique(fold)) < 2:
-        raise EngineError(
-            f"There are too few pairs in {path} that can be read: {int(same.sum())} of one person and "
-            f"{int((~same).sum())} of different people.",
-            "It needs both kinds, in at least two folds; check that its files lie in the folder or archive that was "
-            "named as root.",
-        )
+    _check_enough(same, fold, f"{root} has the pictures of")
     folds = tuple(pairs.folds[number] for number in np.unique(fold))
     return VerifiedPairs(
         verification(cosines, same, fold),
@@ -231,6 +226,21 @@ def verify(
         int(without_face[there].sum()),
         int((~kept).sum()),
     )
+
+
+def _check_enough(same: NDArray[np.bool_], fold: NDArray[np.int64], what: str) -> None:
+    """
+    Raises:
+        EngineError: nothing can be measured by these pairs; `what` begins the sentence that says how many there are.
+    """
+    count, others, folds = int(same.sum()), int((~same).sum()), len(np.unique(fold))
+    if not count or not others or folds < 2:
+        raise EngineError(
+            f"There are too few pairs: {what} {count} of one person and {others} of different people, in {folds} "
+            f"fold{'s' if folds != 1 else ''}.",
+            "It needs some of both kinds, and two folds at least. Check that the files of the list lie in the folder "
+            "or archive that was named as root.",
+        )
 
 
 def embed_crops(
