@@ -235,7 +235,6 @@ def detector(
     title="Face detector: boxes and five landmarks",
     help="The detector in small, which also finds eyes, nose and the corners of the mouth.",
     task="detection",
-    teachable=False,
 )
 def face_detector(
     *, classes: int, channels: int = 3, image_size: int = 320, landmarks: int = 5, dropout: float = 0.0, **_: Any
