@@ -4,6 +4,7 @@ groups of what looks like one person each, which can be given a name.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -70,7 +71,10 @@ class Group:
     title: str
     person: int | None
     members: tuple[Found, ...]
-    image: QImage
+
+    @functools.cached_property
+    def image(self) -> QImage:
+        return self.members[0].face.image
 
     @property
     def pictures(self) -> int:
@@ -338,7 +342,7 @@ class AlbumStage(QWidget):
         for found in group.members[:SHOWN] if group is not None else ():
             sure = share_words(found.probability) if found.who is not None else quality_words(found.face.quality)
             tip = f"{found.path.name}\nDouble-click to look at the picture"
-            tiles.append(Tile(id(found), found.face.image, sure, -1.0, "", tip))
+            tiles.append(Tile(id(found), found.face.jpeg, sure, -1.0, "", tip))
         self.tiles.clear()
         self.tiles.show_tiles(tiles)
         self.name.clear()
@@ -421,7 +425,7 @@ class AlbumStage(QWidget):
 
 def _grouped(title: str, person: int | None, members: list[Found]) -> Group:
     best = tuple(sorted(members, key=lambda found: -found.face.overall))
-    return Group(title, person, best, best[0].face.image)
+    return Group(title, person, best)
 
 
 def _count(group: Group) -> str:

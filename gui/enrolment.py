@@ -284,7 +284,7 @@ class Enrolment(QWidget):
         odd = self._odd.get(id(face), False)
         words = quality_words(face.quality)
         tip = f"{face.source}\nClick to leave it out" if face.source else "Click to leave it out"
-        return Tile(face, face.image, words, face.overall, "does not fit" if odd else "", tip)
+        return Tile(face, face.jpeg, words, face.overall, "does not fit" if odd else "", tip)
 
     def _left_out(self) -> None:
         if self._coach is not None:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
+from PySide6.QtCore import QByteArray, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
 from PySide6.QtGui import QImage, QKeyEvent, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
@@ -33,6 +34,7 @@ class Tile:
 
     Attributes:
         key: what it stands for.
+        picture: of the face, or the same packed, to be unpacked when it is first seen.
         caption: below the picture.
         quality: 0..1, a bar in the picture; below 0: none.
         wrong: what is to be said against it; "": nothing.
@@ -40,11 +42,15 @@ class Tile:
     """
 
     key: object
-    image: QImage
+    picture: QImage | bytes
     caption: str = ""
     quality: float = -1.0
     wrong: str = ""
     tip: str = ""
+
+    @functools.cached_property
+    def image(self) -> QImage:
+        return self.picture if isinstance(self.picture, QImage) else QImage.fromData(QByteArray(self.picture))
 
 
 class TileDelegate(QStyledItemDelegate):

@@ -24,7 +24,7 @@ from engine import Cancelled, EngineError
 from gui.bridge import Call
 from gui.coach import misfits
 from gui.files import PICTURES
-from gui.reading import to_image
+from gui.reading import own_image
 from gui.settings import Settings
 
 if TYPE_CHECKING:
@@ -62,6 +62,7 @@ class Candidate:
 
     @property
     def image(self) -> QImage:
+        """The crop; unpacked each time."""
         return QImage.fromData(QByteArray(self.jpeg))
 
     @property
@@ -210,6 +211,7 @@ class Faces(QObject):
         self.protected = False
         self._thumbnails: dict[int, QImage] = {}
         self._gallery: Gallery | None = None
+        self._last_card: ModelCard | None = None
         self._model = ""  # the id under which the running network's embeddings are kept
         self._suggested = 0.5
         self._reader: tuple[str, FaceReader] | None = None  # used in the working thread alone
@@ -283,17 +285,13 @@ class Faces(QObject):
         """Another network runs. Faces that it has not seen yet are looked at with it."""
         if card is not None and card.task != "faces":
             card = None
-        if card is None or (self.card is not None and card == self.card):
-            self.card = card
-            self.recognition.emit()
-            if card is not None:
-                self._tell(self.recogniser)
-            return
         self.card = card
-        self._model = ""
-        self.recogniser = self.scale = None
-        self._tell(None)
+        if card is not None and card != self._last_card:
+            self._last_card = card
+            self._take_model("")
         self.recognition.emit()
+        if card is None:
+            return
 
         def identify() -> str:
             from engine import model_id
@@ -301,11 +299,17 @@ class Faces(QObject):
             return model_id(card)
 
         def identified(model: str) -> None:
-            if self.card is card:
-                self._model = model
+            if self.card is card and model != self._model:
+                self._take_model(model)
                 self._catch_up()
 
         self._do(identify, identified)
+
+    def _take_model(self, model: str) -> None:
+        """Nobody is recognised until the network of that id has seen the gallery."""
+        self._model = model
+        self.recogniser = self.scale = None
+        self._tell(None)
 
     @property
     def threshold(self) -> float:
@@ -360,7 +364,7 @@ class Faces(QObject):
     @staticmethod
     def image_of(shot: Shot) -> QImage:
         """The picture of a shot."""
-        return to_image(np.ascontiguousarray(shot.crop)).copy()
+        return own_image(shot.crop)
 
     def shots(self, person: int, done: Callable[[list[Shot]], None]) -> None:
         """All pictures of a person; comes with `done`."""
@@ -376,7 +380,7 @@ class Faces(QObject):
 
         def work() -> dict[int, QImage]:
             return {
-                shot.id: to_image(np.ascontiguousarray(shot.crop)).copy()
+                shot.id: own_image(shot.crop)
                 for person in people
                 for shot in self._here.shots(person)
                 if shot.id in shots
@@ -723,7 +727,7 @@ class Faces(QObject):
             for person in people:
                 picture = gallery.thumbnail(person.id)
                 if picture is not None:
-                    pictures[person.id] = to_image(np.ascontiguousarray(picture)).copy()
+                    pictures[person.id] = own_image(picture)
             return people, pictures, gallery.protected
 
         def show(found: tuple[list[Person], dict[int, QImage], bool]) -> None:
@@ -994,7 +998,7 @@ def packed(crop: NDArray[np.uint8]) -> bytes:
     data = QByteArray()
     buffer = QBuffer(data)
     buffer.open(QIODevice.OpenModeFlag.WriteOnly)
-    to_image(np.ascontiguousarray(crop)).save(buffer, "JPG", 96)  # type: ignore[call-overload]
+    own_image(crop).save(buffer, "JPG", 96)  # type: ignore[call-overload]
     return bytes(data.data())
 
 

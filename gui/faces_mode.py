@@ -5,11 +5,12 @@ The window knows this one object; the gallery and all that is shown of it are ma
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QObject, Signal
+from PySide6.QtGui import QAction, QKeySequence
 from PySide6.QtWidgets import QVBoxLayout, QWidget
 
 from engine import EngineError
@@ -31,6 +32,7 @@ class FacesMode(QObject):
     """What the window does in Faces.
 
     Attributes:
+        actions: for the menu and the window's keys.
         dock: what lies in the dock of people; empty until the mode is opened.
         faces, people, album: the gallery, its panel, the album; None until they are needed.
     Signals:
@@ -62,6 +64,15 @@ class FacesMode(QObject):
         self._room = QVBoxLayout(self.dock)
         self._room.setContentsMargins(0, 0, 0, 0)
         self.dock.setMinimumHeight(180)
+        self.actions = {
+            "camera": self._action("&Add somebody from the camera", "Ctrl+N", lambda panel: panel.add_from_camera()),
+            "photos": self._action("Add somebody from &photos…", "", lambda panel: panel.ask_for_photos()),
+            "album": self._action("Go through an a&lbum…", "Ctrl+L", lambda panel: panel.ask_for_album()),
+        }
+
+    def keys(self) -> list[QAction]:
+        """Of the list of people, for the list of shortcuts."""
+        return self.people.people.keys if self.people is not None else []
 
     def make_stage(self) -> QWidget:
         """The live picture; whatever belongs to it is made now."""
@@ -142,6 +153,19 @@ class FacesMode(QObject):
             self.faces.close()
 
     # inside ---------------------------------------------------------------------------------------------------------
+
+    def _action(self, text: str, key: str, slot: Callable[[PeoplePanel], None]) -> QAction:
+        action = QAction(text, self)
+        action.setShortcut(QKeySequence(key))
+        action.setStatusTip(text.replace("&", "").rstrip("…"))
+
+        def act() -> None:
+            if self.people is not None:
+                self.dock_wanted.emit()
+                slot(self.people)
+
+        action.triggered.connect(lambda _=False: act())
+        return action
 
     def _show_names(self) -> None:
         if self.faces is not None:

@@ -89,6 +89,12 @@ def to_image(pixels: np.ndarray) -> QImage:
     return QImage(pixels.data, width, height, pixels.strides[0], kind)
 
 
+def own_image(pixels: np.ndarray) -> QImage:
+    """The same as a picture with pixels of its own."""
+    kept = np.ascontiguousarray(pixels)
+    return to_image(kept).copy()
+
+
 def line() -> QFrame:
     """A line between two parts."""
     frame = QFrame()

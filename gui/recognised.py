@@ -15,7 +15,7 @@ from PySide6.QtWidgets import QCompleter, QHBoxLayout, QLabel, QLineEdit, QPushB
 
 from gui.coach import complaint, quality_words
 from gui.overlay import face_words, share_words
-from gui.reading import Place, Reading, line, to_image
+from gui.reading import Place, Reading, line, own_image
 from gui.sight import Sight, person_colour
 from gui.theme import scaled_font, set_role, theme
 
@@ -399,10 +399,8 @@ def paint_face(painter: QPainter, place: QRectF, pixels: np.ndarray | QImage | N
     radius = min(8.0, place.width() / 8)
     path = QPainterPath()
     path.addRoundedRect(place, radius, radius)
-    image = (
-        QImage() if pixels is None else pixels if isinstance(pixels, QImage) else to_image(np.ascontiguousarray(pixels))
-    )
-    if image.isNull():
+    image = own_image(pixels) if isinstance(pixels, np.ndarray) else pixels
+    if image is None or image.isNull():
         painter.fillPath(path, theme.colour("track"))
         return
     painter.save()

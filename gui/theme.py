@@ -164,6 +164,9 @@ QScrollBar::handle {{ background: {line}; border-radius: 4px; min-height: 28px; 
 QScrollBar::handle:hover {{ background: {quiet}; }}
 QScrollBar::add-line, QScrollBar::sub-line {{ width: 0; height: 0; }}
 QScrollBar::add-page, QScrollBar::sub-page {{ background: transparent; }}
+QMainWindow > QTabBar::tab {{ background: {window}; color: {dim}; border: 0; padding: 5px 14px; margin-right: 4px; }}
+QMainWindow > QTabBar::tab:hover {{ background: {hover}; }}
+QMainWindow > QTabBar::tab:selected {{ background: {soft}; color: {accent}; border-radius: 6px; }}
 QProgressBar {{ background: {track}; border: 0; border-radius: 3px; max-height: 6px; min-height: 6px; }}
 QProgressBar::chunk {{ background: {accent}; border-radius: 3px; }}
 QSlider::groove:vertical {{ background: {accent}; width: 4px; border-radius: 2px; }}

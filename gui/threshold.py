@@ -176,8 +176,9 @@ class PairView(QWidget):
         super().__init__(parent)
         self._title, self._colour = title, colour
         self._pairs: list[tuple[QImage, QImage, str, bool]] = []
-        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
+        self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(190, 18 + self.HIGH)
+        self.setMaximumHeight(130)
         self.setAccessibleName(title)
 
     @property
@@ -201,12 +202,12 @@ class PairView(QWidget):
         painter.drawRoundedRect(QRectF(0, 4, 9, 9), 2, 2)
         painter.setPen(theme.colour("dim"))
         painter.drawText(QRectF(14, 0, self.width() - 14, 17), Qt.AlignmentFlag.AlignLeft, self._title)
-        side = 40.0
+        side = max(40.0, self.height() - 40.0)
         wide = 2 * side + 16
         painter.setFont(scaled_font(self, 0.9))
         for number, (one, other, words, above) in enumerate(self._pairs):
             x = number * wide
-            if x + wide > self.width() + 12:
+            if number and x + wide > self.width() + 12:
                 break
             paint_face(painter, QRectF(x, 20, side, side), one)
             paint_face(painter, QRectF(x + side + 2, 20, side, side), other)
@@ -240,9 +241,8 @@ class ThresholdPage(QWidget):
         self.other = PairView("Two people, nearest to the line", OTHER)
         pairs, words = QVBoxLayout(), QVBoxLayout()
         pairs.setSpacing(4)
-        pairs.addWidget(self.same)
-        pairs.addWidget(self.other)
-        pairs.addStretch(1)
+        pairs.addWidget(self.same, 1)
+        pairs.addWidget(self.other, 1)
         words.setSpacing(6)
         words.addWidget(self._words)
         words.addWidget(self._meaning)

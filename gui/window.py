@@ -66,7 +66,7 @@ DEFAULT_MODEL = "digits"
 LIVE_MODEL = "detector"  # what Live starts with, where it is there
 LOOKING = ("live", "faces")  # modes in which the live picture is on the stage
 CHOICES = {"draw": "model", "live": "live-model", "faces": "faces-model"}  # where a stage's network is remembered
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 BUILD_PAUSE = 100  # milliseconds between two pieces of what is built before it is opened
 
 
@@ -758,6 +758,9 @@ class MainWindow(QMainWindow):
             icon="digits",
             tip="Play digits that ConvScope moves over the picture; needs no camera",
         )
+        for action in self.faces.actions.values():
+            self._only_in.append((action, ("faces",)))
+            self.addAction(action)
         self.choose_action = self._add("&Choose network", lambda: self.choice.showPopup(), keys="Ctrl+M")
         self.next_action = self._add("&Next network", lambda: self._walk(1), keys="Ctrl+PgDown")
         self.previous_action = self._add("&Previous network", lambda: self._walk(-1), keys="Ctrl+PgUp")
@@ -777,8 +780,8 @@ class MainWindow(QMainWindow):
             title = DockTitle(dock)
             dock.setTitleBarWidget(title)
             self._titles.append(title)
-            self.addDockWidget(panel.area, dock)
             self._docks[panel.name] = dock
+            self._place_dock(panel)
             action = dock.toggleViewAction()
             action.setShortcut(QKeySequence(panel.key))
             action.setStatusTip(panel.help)
@@ -786,6 +789,14 @@ class MainWindow(QMainWindow):
             dock.closed_by_hand.connect(lambda name=panel.name: self._dock_by_hand(name, False))
             self.addAction(action)
             self._dock_actions[panel.name] = action
+
+    def _place_dock(self, panel: Panel) -> None:
+        """Put a dock where it belongs: two of one area lie one upon the other."""
+        dock = self._docks[panel.name]
+        self.addDockWidget(panel.area, dock)
+        before = next((each for each in PANELS if each.area == panel.area), panel)
+        if before is not panel:
+            self.tabifyDockWidget(self._docks[before.name], dock)
 
     def _build_bar(self) -> None:
         bar = QToolBar("Modes")
@@ -862,6 +873,7 @@ class MainWindow(QMainWindow):
                     self.export_action,
                 ],
             ),
+            ("F&aces", [*self.faces.actions.values()]),
             (
                 "&Network",
                 [self.choose_action, self.next_action, self.previous_action, None, *self.inside.menu_actions()],
@@ -947,8 +959,12 @@ class MainWindow(QMainWindow):
         self.faces.failed.connect(self.notices.error)
         self.faces.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.faces.stage_wanted.connect(self._show_stage)
-        self.faces.dock_wanted.connect(self._docks["people"].show)
+        self.faces.dock_wanted.connect(self._show_people)
         self.faces.models_wanted.connect(lambda: self.set_mode("models"))
+
+    def _show_people(self) -> None:
+        self._docks["people"].show()
+        self._docks["people"].raise_()
 
     def _show_stage(self, stage: QWidget) -> None:
         """Something else on the stage of Faces: an album, or the live picture again."""
@@ -1038,6 +1054,8 @@ class MainWindow(QMainWindow):
 
     def _dock_by_hand(self, dock: str, shown: bool) -> None:
         self.settings.set(f"docks/{self.mode}-{dock}", shown)
+        if shown:
+            self._docks[dock].raise_()
 
     def reset_layout(self) -> None:
         """Every panel back where it was at first, in all modes."""
@@ -1048,7 +1066,7 @@ class MainWindow(QMainWindow):
         for panel in PANELS:
             dock = self._docks[panel.name]
             dock.setFloating(False)
-            self.addDockWidget(panel.area, dock)
+            self._place_dock(panel)
             dock.setVisible(panel.name in mode.docks)
         self._default_sizes()
 
@@ -1105,7 +1123,7 @@ class MainWindow(QMainWindow):
 
     def show_shortcuts(self) -> None:
         """The keys of all actions, read from the actions themselves."""
-        dialog = ShortcutList(self._sections, self)
+        dialog = ShortcutList([*self._sections, ("In the list of people", self.faces.keys())], self)
         dialog.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
         dialog.open()
 

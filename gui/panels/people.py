@@ -5,12 +5,12 @@ All work is `Faces`'; here it is shown and asked for. Results enter while somebo
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QPainter, QPen
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -40,7 +40,13 @@ from PySide6.QtWidgets import (
 from gui.enrolment import Enrolment, FolderImport
 from gui.face_tiles import FaceTiles, Tile
 from gui.faces import Candidate, Faces
-from gui.files import ask_for_gallery, ask_for_people_folder, ask_for_pictures, ask_where_to_save_gallery
+from gui.files import (
+    ask_for_folder,
+    ask_for_gallery,
+    ask_for_people_folder,
+    ask_for_pictures,
+    ask_where_to_save_gallery,
+)
 from gui.recognised import paint_face
 from gui.settings import Settings
 from gui.sight import person_colour
@@ -305,7 +311,12 @@ class PeoplePage(QWidget):
         self.list.setFrameShape(QFrame.Shape.NoFrame)
         self.list.setStyleSheet("QListView { border: 0; background: transparent; }")
         self.list.setSelectionMode(QAbstractItemView.SelectionMode.ExtendedSelection)
-        self.list.setEditTriggers(QAbstractItemView.EditTrigger.EditKeyPressed)
+        self.list.setEditTriggers(QAbstractItemView.EditTrigger.NoEditTriggers)
+        self.list.setContextMenuPolicy(Qt.ContextMenuPolicy.ActionsContextMenu)
+        self.keys = [
+            self._key("Rename", "F2", self.rename),
+            self._key("Delete somebody or their pictures…", "Del", self._delete_people),
+        ]
         self.list.setVerticalScrollMode(QListWidget.ScrollMode.ScrollPerPixel)
         self.list.itemSelectionChanged.connect(self._choose)
         self.list.itemChanged.connect(self._renamed)
@@ -336,6 +347,11 @@ class PeoplePage(QWidget):
         """Choose somebody, now or as soon as they are there."""
         self._wanted = person
         self.refresh()
+
+    def rename(self) -> None:
+        """Give the one who is chosen another name, in the list."""
+        if self.list.currentItem() is not None:
+            self.list.editItem(self.list.currentItem())
 
     def refresh(self) -> None:
         """List who is there; who was chosen stays chosen."""
@@ -403,12 +419,17 @@ class PeoplePage(QWidget):
         if len(self.chosen) == 1:
             self.add.emit(what, self.chosen[0].id)
 
-    def keyPressEvent(self, event: QKeyEvent) -> None:
-        if event.key() == Qt.Key.Key_Delete and self.list.hasFocus():
-            self.person.tiles.clearSelection()
-            self.delete()
-        else:
-            super().keyPressEvent(event)
+    def _delete_people(self) -> None:
+        self.person.tiles.clearSelection()  # the list has the focus: people are meant, not pictures
+        self.delete()
+
+    def _key(self, text: str, key: str, slot: Callable[[], None]) -> QAction:
+        action = QAction(text, self.list)
+        action.setShortcut(QKeySequence(key))
+        action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
+        action.triggered.connect(lambda _=False: slot())
+        self.list.addAction(action)
+        return action
 
 
 class PeoplePanel(QWidget):
@@ -477,7 +498,7 @@ class PeoplePanel(QWidget):
             )
         }
         self.add_actions["camera"].triggered.connect(lambda _=False: self.add_from_camera())
-        self.add_actions["photos"].triggered.connect(lambda _=False: self._ask_for_photos(None))
+        self.add_actions["photos"].triggered.connect(lambda _=False: self.ask_for_photos(None))
         self.add_actions["folders"].triggered.connect(lambda _=False: self._ask_for_folders())
         self.add_button.setMenu(menu)
         self._tabs = QButtonGroup(self)
@@ -502,7 +523,7 @@ class PeoplePanel(QWidget):
             self.tab_buttons[name] = chip
             row.addWidget(chip)
         self.album_button = _button("Album…", "Go through a folder of pictures: who is in them, and who is unknown")
-        self.album_button.clicked.connect(self._ask_for_album)
+        self.album_button.clicked.connect(self.ask_for_album)
         row.addSpacing(8)
         row.addWidget(self.album_button)
         self._work = QLabel()
@@ -516,10 +537,10 @@ class PeoplePanel(QWidget):
         row.addWidget(self.bar)
         self.more_button = QToolButton()
         self.more_button.setText("Gallery")
-        self.more_button.setToolTip("Passphrase, copies, and deleting everything")
+        self.more_button.setToolTip("Passphrase and copies")
         self.more_button.setPopupMode(QToolButton.ToolButtonPopupMode.InstantPopup)
         self.more_button.setFocusPolicy(Qt.FocusPolicy.TabFocus)
-        self.more_button.setAccessibleName("Gallery: passphrase, copies, deleting")
+        self.more_button.setAccessibleName("Gallery: passphrase and copies")
         more = QMenu(self.more_button)
         self.passphrase_action = more.addAction("Set a passphrase…")
         self.passphrase_action.triggered.connect(lambda _=False: self._ask_for_passphrase())
@@ -530,12 +551,12 @@ class PeoplePanel(QWidget):
         self.export_action.triggered.connect(lambda _=False: self._export())
         self.import_action = more.addAction("Take in an encrypted copy…")
         self.import_action.triggered.connect(lambda _=False: self._import())
-        more.addSeparator()
-        self.delete_action = more.addAction("Delete everything…")
-        self.delete_action.triggered.connect(lambda _=False: self.delete_everything())
         more.aboutToShow.connect(self._enable_more)
         self.more_button.setMenu(more)
         row.addWidget(self.more_button)
+        self.delete_button = _button("Delete everything…", "Everybody, all pictures and the file: after one question")
+        self.delete_button.clicked.connect(self.delete_everything)
+        row.addWidget(self.delete_button)
         return self._head
 
     def _build_messages(self) -> None:
@@ -584,9 +605,9 @@ class PeoplePanel(QWidget):
         )
         camera = _button("From the camera", "The coach takes five to eight pictures by itself")
         set_role(camera, primary="true")
-        camera.clicked.connect(self.add_from_camera)
+        camera.clicked.connect(lambda _=False: self.add_from_camera())
         photos = _button("From photos…", "Pictures of one person")
-        photos.clicked.connect(lambda _=False: self._ask_for_photos(None))
+        photos.clicked.connect(lambda _=False: self.ask_for_photos(None))
         folders = _button("From a folder for each person…", "Folders that are named like the people in them")
         folders.clicked.connect(lambda _=False: self._ask_for_folders())
         self.empty.add(camera, photos, folders)
@@ -681,7 +702,7 @@ class PeoplePanel(QWidget):
                 page.setFocus()
         gallery = page in (self.people, self.threshold)
         adding = page in (self.enrolment, self.folders)
-        for widget in (self.add_button, self.album_button, *self.tab_buttons.values()):
+        for widget in (self.add_button, self.delete_button, *self.tab_buttons.values()):
             widget.setVisible(gallery)
         self.album_button.setVisible(gallery or page is self.empty)
         self.more_button.setVisible(gallery or page is self.empty)
@@ -691,7 +712,7 @@ class PeoplePanel(QWidget):
         faces = self._faces
         if faces.state == "open" and (self.enrolment.running or self.folders.running):
             return
-        if faces.card is None:
+        if faces.card is None and not faces.people and faces.state not in ("locked", "failed"):
             page: QWidget = self.no_network
         elif faces.state == "locked":
             page = self.locked
@@ -733,9 +754,10 @@ class PeoplePanel(QWidget):
         if what == "camera":
             self.add_from_camera(person)
         else:
-            self._ask_for_photos(person)
+            self.ask_for_photos(person)
 
-    def _ask_for_photos(self, person: int | None) -> None:
+    def ask_for_photos(self, person: int | None = None) -> None:
+        """Ask for pictures of one person."""
         self.add_from_photos(ask_for_pictures(self, self._settings), person)
 
     def _ask_for_folders(self) -> None:
@@ -743,9 +765,8 @@ class PeoplePanel(QWidget):
         if root is not None:
             self.add_from_folders(root)
 
-    def _ask_for_album(self) -> None:
-        from gui.files import ask_for_folder
-
+    def ask_for_album(self) -> None:
+        """Ask for a folder of pictures and go through it."""
         folder = ask_for_folder(self, self._settings)
         if folder is not None:
             self.album_wanted.emit(folder)
@@ -769,7 +790,6 @@ class PeoplePanel(QWidget):
         self.passphrase_action.setEnabled(there)
         self.open_action.setVisible(protected)
         self.export_action.setEnabled(there)
-        self.delete_action.setEnabled(there)
 
     def _ask_for_passphrase(self) -> None:
         words = "Whoever does not know it cannot see who is in the gallery. A forgotten one cannot be found again."
