@@ -719,14 +719,15 @@ class Gallery:
         self._db = sqlite3.connect(uri, uri=True, isolation_level=None, check_same_thread=False, timeout=10)
         try:
             self._db.text_factory = lambda data: data.decode("utf-8", "replace")
-            made = _is_made(self._db)
+            with _transaction(self._db, "BEGIN"):  # one state of it, whoever makes it just now
+                made = _is_made(self._db)
             if not made and not create:
                 self._close()  # begun by somebody who was killed
                 return
             for pragma in ("secure_delete = ON", "foreign_keys = ON", "temp_store = MEMORY", "trusted_schema = OFF"):
                 self._db.execute(f"PRAGMA {pragma}")
             self._db.execute("PRAGMA synchronous = FULL")  # a committed row outlives a power cut, too
-            self._db.execute("PRAGMA journal_mode = WAL").fetchone()
+            _write_ahead(self._db)
             if not made:
                 _make(self._db, self._key)
         except BaseException:
@@ -850,6 +851,20 @@ def _identity(path: Path) -> tuple[int, int] | None:
     except OSError:
         return None
     return status.st_dev, status.st_ino
+
+
+def _write_ahead(db: sqlite3.Connection) -> None:
+    """Changes go to a log beside the file. SQLite does not wait here where another process does the same just now."""
+    end = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            db.execute("PRAGMA journal_mode = WAL").fetchone()
+            return
+        except sqlite3.OperationalError as error:
+            busy = getattr(error, "sqlite_errorcode", 0) & 0xFF in (sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED)
+            if not busy or time.monotonic() >= end:
+                raise
+            time.sleep(0.02)
 
 
 def _is_made(db: sqlite3.Connection) -> bool:
