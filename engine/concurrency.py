@@ -61,8 +61,13 @@ class Latest(Generic[T]):
             item, self._item = self._item, None
             return item
 
+    def rest(self, timeout: float) -> None:
+        """Wait `timeout` seconds or until woken; what is put meanwhile stays, the newest of it."""
+        with self._condition:
+            self._condition.wait_for(lambda: self._woken, timeout)
+
     def wake(self) -> None:
-        """Let a waiting `take` return now, or the next one at once, with an item only if there is one."""
+        """Let a waiting `take` or `rest` return now, or the next one at once, with an item only if there is one."""
         with self._condition:
             self._woken = True
             self._condition.notify_all()

@@ -2,12 +2,16 @@
 
 It owns the running network and the tracker of what that detects, things or faces. Loading another network, looking into
 a layer and reading a frame all happen in this one thread, which sleeps until there is something to do.
+
+Several networks look at the same frames each in a session of its own, and share nothing: none waits for another. One
+that is not to take the processor from the others gets a share of the time, and rests after each frame accordingly.
 """
 
 from __future__ import annotations
 
 import dataclasses
 import logging
+import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
@@ -64,13 +68,17 @@ class LiveSession:
         on_result: Callable[[], None],
         on_model: Callable[[ModelState], None],
         on_error: Callable[[EngineError], None],
+        share: float = 1.0,
+        clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """All three are called in the inference thread.
+        """The first three are called in the inference thread.
 
         Args:
             on_result: `results` went from empty to full.
             on_model: a network is being loaded, is ready, or failed.
             on_error: a frame failed; the next call comes only after a frame has worked again.
+            share: of the time that may be spent on reading, as `set_share` takes it.
+            clock: tells the time in seconds.
         """
         self.frames = Latest()
         self.results = Latest(on_result)
@@ -82,8 +90,10 @@ class LiveSession:
         self._layer: str | None = None
         self._region = 0
         self._people: Recogniser | None = None
+        self._share = share
         self._last: Frame | None = None
         self._ending = False
+        self._clock = clock
         self._reader: Reader | None = None
         self._kept: list[tuple[ModelCard, int, Reader]] = []  # with the time at which the weights were written
         self._follower: Follower | None = None  # where the network detects things
@@ -131,6 +141,13 @@ class LiveSession:
             self._people = people
         self.frames.wake()
 
+    def set_share(self, share: float) -> None:
+        """Spend this share of the time on reading, 0 < `share` <= 1: a frame that took t seconds is followed by a rest
+        of t (1 / share - 1), and then by the newest frame. Whatever else is asked of the session ends the rest."""
+        with self._lock:
+            self._share = share
+        self.frames.wake()
+
     # ----------------------------------------------------------------------------- in the inference thread
 
     def _run(self, stop: Flag) -> None:
@@ -161,8 +178,17 @@ class LiveSession:
             if frame is not None and self._reader is not None:
                 if self._faces is not None:
                     self._faces.people = people
+                began = self._clock()
                 self._read(frame, self._reader, watch, again=frame is read)
                 read = frame
+                self._rest(self._clock() - began)
+
+    def _rest(self, took: float) -> None:
+        """Leave the processor to others for as long as the share says, after `took` seconds of reading."""
+        with self._lock:
+            share = self._share
+        if share < 1.0 and not self._ending:
+            self.frames.rest(took * (1.0 / share - 1.0))
 
     def _load(self, name: str, asked: int) -> None:
         from engine import zoo

@@ -25,12 +25,12 @@ from tests.engine.conftest import FIVE, face, spotted, with_faces
 class Viewer:
     """A session and what it has said, with a way to wait for more."""
 
-    def __init__(self) -> None:
+    def __init__(self, **options: Any) -> None:
         self.results: list[Result] = []
         self.states: list[ModelState] = []
         self.errors: list[EngineError] = []
         self._news = Flag()
-        self.session = LiveSession(on_result=self._news.set, on_model=self._model, on_error=self._error)
+        self.session = LiveSession(on_result=self._news.set, on_model=self._model, on_error=self._error, **options)
         self.session.start()
 
     def _model(self, state: ModelState) -> None:
@@ -315,6 +315,92 @@ def test_looking_into_a_layer_keeps_the_numbers(viewer: Viewer) -> None:
     assert again is not None and again.track_id is not None
     assert again.track_id.tolist() == first.track_id.tolist()
     assert first.track_id[0] == 1
+
+
+# --- a share of the time
+
+
+class Paced(Viewer):
+    """A session of a quarter of the time, on a clock by which every picture takes `seconds`."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch, seconds: float) -> None:
+        self.now = 0.0
+        self.seen: list[int] = []
+        super().__init__(share=0.25, clock=lambda: self.now)
+        healthy = Classifier.predict
+
+        def slow(reader: Classifier, frame: Frame, **options: Any) -> Result:
+            self.now += seconds
+            self.seen.append(frame.index)
+            return healthy(reader, frame, **options)
+
+        monkeypatch.setattr(Classifier, "predict", slow)
+
+
+def test_after_each_frame_a_session_rests_as_its_share_of_the_time_says(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = Paced(monkeypatch, 0.2)
+    rests: list[float] = []
+    monkeypatch.setattr(viewer.session.frames, "rest", rests.append)
+    try:
+        viewer.use("tiny")
+        for index in range(3):
+            viewer.read(index)
+        viewer.session.set_share(0.5)
+        viewer.read(3)
+        viewer.session.set_share(1.0)
+        viewer.read(4)
+    finally:
+        viewer.session.stop()
+    assert rests == pytest.approx([0.6, 0.6, 0.6, 0.2])
+
+
+def test_while_it_rests_the_newest_frame_waits_and_nobody_else_does(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    viewer = Paced(monkeypatch, 1000.0)  # each is followed by a rest of most of an hour
+    try:
+        viewer.use("tiny")
+        viewer.read(0)
+        for index in range(1, 6):
+            viewer.session.submit(drawn(index))
+        assert viewer.session.results.take() is None
+        viewer.session.set_share(0.1)  # whatever is asked of it ends the rest
+        viewer.wait(lambda: viewer.results[-1].frame.index == 5)
+        viewer.session.submit(drawn(6))
+        viewer.use("tiny-colour")
+        viewer.wait(lambda: viewer.results[-1].model == "tiny-colour")
+        viewer.session.submit(drawn(7))
+    finally:
+        viewer.session.stop()
+    assert not viewer.session._worker.alive
+    assert viewer.seen == [0, 5, 6]
+
+
+def test_a_session_that_fails_or_rests_holds_no_other_one_back(
+    viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    beside = Paced(monkeypatch, 1000.0)
+    healthy = Classifier.predict
+
+    def failing(self: Classifier, frame: Frame, **options: Any) -> Result:
+        if self.card.name == "tiny-colour":
+            raise FloatingPointError("broken")
+        return healthy(self, frame, **options)
+
+    monkeypatch.setattr(Classifier, "predict", failing)
+    try:
+        beside.use("tiny-colour")
+        viewer.use("tiny")
+        for index in range(4):
+            beside.session.submit(drawn(index))
+            assert viewer.read(index).model == "tiny"
+        beside.wait(lambda: bool(beside.errors))
+        assert not viewer.errors and len(beside.errors) == 1
+    finally:
+        beside.session.stop()
+    caplog.clear()
 
 
 # --- faces
