@@ -14,7 +14,8 @@ import dataclasses
 import datetime
 import io
 import os
-from collections.abc import Mapping, Sequence
+import time
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -109,8 +110,10 @@ class AccessLog:
     `see` may be called in one thread while another one saves.
     """
 
-    def __init__(self, gallery: Gallery) -> None:
+    def __init__(self, gallery: Gallery, *, clock: Callable[[], float] = time.time) -> None:
+        """`clock`: seconds since 1970."""
         self._gallery = gallery
+        self._clock = clock
         self._saving = Lock()  # one writes at a time
         self._lock = Lock()  # guards all below
         self._rules = AccessRules()
@@ -128,11 +131,14 @@ class AccessLog:
     def load(self) -> AccessRules:
         """Follow the rules that the gallery keeps; to be called again when it has been unlocked or deleted.
 
+        Visits that are older than the rules allow are deleted, also where the log is off.
+
         Raises:
             EngineError: as every call of `Gallery`; it is locked, for instance.
         """
         rules = _rules(self._gallery.setting(_SETTING))
         self._follow(rules)
+        self._tidy(rules, self._clock())
         return rules
 
     def use(self, rules: AccessRules) -> None:
@@ -146,6 +152,7 @@ class AccessLog:
             _append(rules.file, "")
         self._gallery.set_setting(_SETTING, _values(rules))
         self._follow(rules)
+        self._tidy(rules, self._clock())
         self.save()
 
     def see(self, faces: Sequence[FaceMatch], tracks: Sequence[int] | None, *, time: float) -> list[Visit]:
@@ -216,8 +223,7 @@ class AccessLog:
             try:
                 self._write(work)
                 if tidy:
-                    self._gallery.delete_visits(before=now - rules.days * 24 * _HOUR)
-                    self._tidied = now
+                    self._tidy(rules, now)
                 self._tell(work, rules.file)
             except BaseException:
                 with self._lock:
@@ -234,6 +240,12 @@ class AccessLog:
             self._rules = rules
             if not rules.on:
                 self._tracks, self._stays, self._unsaved = {}, [], []
+
+    def _tidy(self, rules: AccessRules, now: float) -> None:
+        if rules.days:
+            self._gallery.delete_visits(before=now - rules.days * 24 * _HOUR)
+            with self._lock:
+                self._tidied = now
 
     def _forget_the_absent(self, time: float) -> None:
         for stay in [stay for stay in self._stays if time - stay.ended > self._rules.absence]:

@@ -591,10 +591,15 @@ class Gallery:
 
     # ------------------------------------------------------------------------------- visits, for `engine.access`
 
-    def visits(self, *, since: float = float("-inf")) -> list[Visit]:
-        """All that ended at `since` (seconds since 1970) or later, in the order in which they began."""
+    def visits(self, *, since: float = float("-inf"), most: int | None = None) -> list[Visit]:
+        """All that ended at `since` (seconds since 1970) or later, in the order in which they began.
+
+        Args:
+            most: of all visits only so many, those that were added last, are looked at.
+        """
         with self._reading() as at:
-            rows = at.db.execute("SELECT id, sealed FROM visits ORDER BY id").fetchall()
+            limit = -1 if most is None else most
+            rows = at.db.execute("SELECT id, sealed FROM visits ORDER BY id DESC LIMIT ?", (limit,)).fetchall()
             visits = [_visit(row, at.open(sealed, "visits", row)) for row, sealed in rows]
         return sorted((visit for visit in visits if visit.ended >= since), key=lambda visit: (visit.began, visit.id))
 

@@ -35,7 +35,7 @@ ADA, BOB = 1, 2
 
 @pytest.fixture
 def log(gallery: Gallery) -> AccessLog:
-    log = AccessLog(gallery)
+    log = AccessLog(gallery, clock=lambda: START)
     log.use(AccessRules(on=True, allowed=frozenset({ADA})))
     return log
 
@@ -308,6 +308,29 @@ def test_old_visits_are_deleted(log: AccessLog, gallery: Gallery) -> None:
     film.show(0.1)
     log.save()
     assert len(gallery.visits()) == 1
+
+
+def test_old_visits_go_although_the_log_is_off(log: AccessLog, gallery: Gallery) -> None:
+    Film(log).show(3, (1, face(ADA)), (2, face(None)))
+    log.leave()
+    log.save()
+    assert gallery.visits(most=1) == gallery.visits()[-1:]
+    log.use(AccessRules(on=False, days=7))
+    AccessLog(gallery, clock=lambda: START + 6 * 86_400).load()
+    assert len(gallery.visits()) == 2
+    AccessLog(gallery, clock=lambda: START + 8 * 86_400).load()
+    assert gallery.visits() == []
+
+
+def test_fewer_days_hold_at_once(gallery: Gallery) -> None:
+    log = AccessLog(gallery, clock=lambda: START + 10 * 86_400)
+    log.use(AccessRules(on=True))
+    Film(log).show(3, (1, face(ADA)))
+    log.leave()
+    log.save()
+    assert len(gallery.visits()) == 1
+    log.use(AccessRules(on=True, days=7))
+    assert gallery.visits() == []
 
 
 def test_a_locked_gallery_is_said_and_nothing_is_lost(log: AccessLog, gallery: Gallery) -> None:
