@@ -10,6 +10,7 @@ No name and no face is ever written to a log, and no sentence of an error carrie
 from __future__ import annotations
 
 import collections
+import contextlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -28,7 +29,7 @@ from gui.reading import own_image
 from gui.settings import Settings
 
 if TYPE_CHECKING:
-    from engine import FaceMatch, FaceQuality, FaceReader, Gallery, ModelCard, Person, Recogniser, Shot
+    from engine import AccessLog, FaceMatch, FaceQuality, FaceReader, Gallery, ModelCard, Person, Recogniser, Shot
 
 T = TypeVar("T")
 State: TypeAlias = Literal["closed", "none", "locked", "open", "failed"]
@@ -169,6 +170,7 @@ class Faces(QObject):
         scale: how alike the gallery's faces are.
         outliers: ids of shots that do not fit their person.
         overlaps: pairs of people who would be taken for each other, with their similarity.
+        log: of who comes; None: there is no gallery.
         preparing: the work of looking at the gallery with another network.
     Signals:
         changed(): state or people are others.
@@ -207,6 +209,7 @@ class Faces(QObject):
         self.scale: Scale | None = None
         self.outliers: frozenset[int] = frozenset()
         self.overlaps: tuple[tuple[int, int, float], ...] = ()
+        self.log: AccessLog | None = None
         self.preparing: Job | None = None
         self.protected = False
         self._thumbnails: dict[int, QImage] = {}
@@ -231,14 +234,14 @@ class Faces(QObject):
         """Open the gallery, or try once more."""
         wanted = self._settings.flag(CONSENT, False)
 
-        def open_gallery() -> tuple[Gallery, bool, bool]:
-            from engine import Gallery
+        def open_gallery() -> tuple[Gallery, AccessLog, bool, bool]:
+            from engine import AccessLog, Gallery
 
             gallery = Gallery()
-            return gallery, gallery.exists, gallery.locked
+            return gallery, AccessLog(gallery), gallery.exists, gallery.locked
 
-        def opened(found: tuple[Gallery, bool, bool]) -> None:
-            self._gallery, exists, locked = found
+        def opened(found: tuple[Gallery, AccessLog, bool, bool]) -> None:
+            self._gallery, self.log, exists, locked = found
             self.error = None
             self._become("locked" if locked else "open" if exists or wanted else "none")
 
@@ -274,6 +277,10 @@ class Faces(QObject):
         """The window goes."""
         self._closed = True
         self._errands.clear()
+        if self.log is not None and self.log.rules.on:
+            self.log.leave()
+            with contextlib.suppress(EngineError):  # there is nobody left to tell
+                self.log.save()
         if self._gallery is not None:
             self._gallery.close()
         if self.preparing is not None:
@@ -429,7 +436,7 @@ class Faces(QObject):
 
         def gone(_: object) -> None:
             self._settings.remove(CONSENT)
-            self._gallery = None
+            self._gallery = self.log = None
             self.open_again()
             self.said.emit("Everything was deleted")
 
@@ -673,6 +680,21 @@ class Faces(QObject):
 
         self._do(work, lambda found: done(*found), wrong)
 
+    # anything else --------------------------------------------------------------------------------------------------
+
+    def errand(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None],
+        failed: Callable[[BaseException], None] | None = None,
+    ) -> None:
+        """Do some work in the other thread after all that was asked for before, then `done` here."""
+        self._do(work, done, failed)
+
+    def with_gallery(self, work: Callable[[Gallery], T], done: Callable[[T], None]) -> None:
+        """The same with the gallery."""
+        self._do(lambda: work(self._here), done)
+
     # inside ---------------------------------------------------------------------------------------------------------
 
     @property
@@ -694,6 +716,8 @@ class Faces(QObject):
     def _become(self, state: State) -> None:
         self.state = state
         if state == "open":
+            if self.log is not None:
+                self._do(self.log.load)
             self._refresh()
         else:
             self.people, self._thumbnails = (), {}

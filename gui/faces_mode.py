@@ -57,6 +57,7 @@ class FacesMode(QObject):
         self.people: PeoplePanel | None = None
         self.album: AlbumStage | None = None
         self._card: ModelCard | None = None
+        self._beside: ModelCard | None = None
         self._unusable: set[str] = set()
         self._active = False
         self._coming = True
@@ -77,23 +78,18 @@ class FacesMode(QObject):
     def make_stage(self) -> QWidget:
         """The live picture; whatever belongs to it is made now."""
         if self.people is None:
-            from gui.faces import Faces
             from gui.panels.people import PeoplePanel
 
-            self.faces = Faces(self._bridge.call, self._settings, tell=self._bridge.set_people, parent=self)
-            self.faces.failed.connect(self.failed)
-            self.faces.said.connect(self.said)
-            self.faces.changed.connect(self._show_names)
-            self.people = PeoplePanel(self.faces, self._settings)
+            faces = self._open_faces()
+            self.people = PeoplePanel(faces, self._settings)
             self.people.camera_wanted.connect(self._open_camera)
             self.people.album_wanted.connect(self.go_through)
             self.people.models_wanted.connect(self.models_wanted)
             self.people.hint.connect(self._live.picture.set_hint)
+            self.people.door.signal.connect(self._live.picture.signal)
             self.people.set_coming(self._coming)
             self._room.addWidget(self.people)
             self._answer.faces.named.connect(self._name)
-            self.faces.set_card(self._card)
-            self.faces.begin()
         return self._live
 
     def network(self, cards: Sequence[ModelCard], chosen: str) -> str:
@@ -112,12 +108,20 @@ class FacesMode(QObject):
         """Another network runs."""
         self._card = card if card is not None and card.task == "faces" else None
         if self.faces is not None:
-            self.faces.set_card(self._card)
+            self.faces.set_card(self._card or self._beside)
+
+    def set_beside(self, card: ModelCard | None) -> None:
+        """This network for faces looks along in Live: if there is a gallery, its people are known there, too."""
+        self._beside = card
+        if card is not None:
+            self._open_faces()
+        if self.faces is not None:
+            self.faces.set_card(self._card or card)
 
     def set_active(self, active: bool) -> None:
         """The mode is opened or left; whoever is being enrolled is not, then."""
         if self._active and not active and self.people is not None:
-            self.people.enrolment.pause()
+            self.people.leave()
         self._active = active
 
     def set_result(self, result: Result) -> None:
@@ -166,6 +170,19 @@ class FacesMode(QObject):
 
         action.triggered.connect(lambda _=False: act())
         return action
+
+    def _open_faces(self) -> Faces:
+        """The gallery's side of the window; it is looked for the first time that this is asked."""
+        if self.faces is None:
+            from gui.faces import Faces
+
+            self.faces = Faces(self._bridge.call, self._settings, tell=self._bridge.set_people, parent=self)
+            self.faces.failed.connect(self.failed)
+            self.faces.said.connect(self.said)
+            self.faces.changed.connect(self._show_names)
+            self.faces.set_card(self._card or self._beside)
+            self.faces.begin()
+        return self.faces
 
     def _show_names(self) -> None:
         if self.faces is not None:

@@ -69,6 +69,23 @@ def ask_for_gallery(parent: QWidget, settings: Settings) -> Path | None:
     return Path(name) if name else None
 
 
+def ask_where_to_log(parent: QWidget, settings: Settings) -> Path | None:
+    """A file that gets a line for every visit."""
+    start = Path(settings.text("log-folder", str(Path.home()))) / "visits.csv"
+    name, _ = QFileDialog.getSaveFileName(
+        parent,
+        "A line for every visit",
+        str(start),
+        "Tables (*.csv)",
+        options=QFileDialog.Option.DontConfirmOverwrite,  # lines are added at its end
+    )
+    if not name:
+        return None
+    path = Path(name) if Path(name).suffix else Path(name).with_suffix(".csv")
+    settings.set("log-folder", str(path.parent))
+    return path
+
+
 def ask_where_to_save_gallery(parent: QWidget, settings: Settings) -> Path | None:
     """A place for an encrypted copy of the gallery."""
     start = Path(settings.text("gallery-folder", str(Path.home()))) / "people.faces"

@@ -6,11 +6,11 @@ import time
 from typing import TYPE_CHECKING
 
 import numpy as np
-from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
+from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, QTimer, Signal
 from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
-from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, painted_image
+from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, paint_signal, painted_image
 from gui.reading import to_image
 from gui.sight import Sight
 
@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 MOST_ZOOM = 16.0
 LARGE = 3_000_000  # pixels; of a larger frame only those are made ready that can be seen
+SIGNAL = 4000  # milliseconds
 _CLICK = 4.0  # pixels: a mouse that moved more than this between press and release has dragged
 
 
@@ -40,6 +41,11 @@ class LivePicture(QWidget):
         self.paint_seconds = 0.0
         self.overlay: Overlay | None = None
         self.hint = ""
+        self._signal: tuple[bool, str] | None = None
+        self._signal_ends = QTimer(self)
+        self._signal_ends.setSingleShot(True)
+        self._signal_ends.setInterval(SIGNAL)
+        self._signal_ends.timeout.connect(self._end_signal)
         self._sight = sight
         self._frame: Frame | None = None
         self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
@@ -95,6 +101,21 @@ class LivePicture(QWidget):
         if words != self.hint:
             self.hint = words
             self.update()
+
+    def signal(self, good: bool, words: str) -> None:
+        """Say something in a colour that is seen from afar, for a few seconds: a frame around the picture."""
+        self._signal = (good, words)
+        self._signal_ends.start()
+        self.update()
+
+    @property
+    def signalled(self) -> str:
+        """What is said that way now."""
+        return self._signal[1] if self._signal is not None else ""
+
+    def _end_signal(self) -> None:
+        self._signal = None
+        self.update()
 
     def fit(self) -> None:
         """Show all of the picture, as large as the window lets it be."""
@@ -207,6 +228,8 @@ class LivePicture(QWidget):
             if self.overlay is not None:
                 seen = place.intersected(QRectF(self.rect()))
                 paint_overlay(painter, self.overlay, place=place, seen=seen, font=self.label_font, over=self._over)
+        if self._signal is not None:
+            paint_signal(painter, *self._signal, QRectF(self.rect()), self.label_font)
         if self.hint:
             paint_hint(painter, self.hint, QRectF(self.rect()), self.label_font)
         painter.end()

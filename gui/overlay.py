@@ -1,4 +1,5 @@
-"""What is drawn over a picture: boxes with their names, and one line for the picture as a whole.
+"""What is drawn over a picture: boxes with their names, one line for the picture as a whole, and what other networks
+see beside the one that answers: in corners instead of frames, each in one colour, with a legend.
 
 An `Overlay` is made from a result in the GUI thread and never changes; painting one needs nothing but a painter, so a
 recording paints it in its own thread onto the picture, in the picture's own size.
@@ -48,6 +49,23 @@ class Mark:
 
 
 @dataclass(frozen=True, eq=False)
+class Beside:
+    """What another network sees in the picture.
+
+    Attributes:
+        name: of the network, for people.
+        colour: of its row in the legend, and of its corners and labels: one for all.
+        marks: its boxes, the surest first.
+        says: what it says of the picture as a whole, or how it is getting on.
+    """
+
+    name: str
+    colour: str
+    marks: tuple[Mark, ...] = ()
+    says: str = ""
+
+
+@dataclass(frozen=True, eq=False)
 class Overlay:
     """Everything that is drawn over one picture: the surest boxes first; `chosen` is the one that is looked at."""
 
@@ -55,6 +73,7 @@ class Overlay:
     marks: tuple[Mark, ...] = ()
     headline: str = ""
     chosen: int = -1
+    beside: tuple[Beside, ...] = ()
 
 
 def overlay_of(result: Result, sight: Sight) -> Overlay:
@@ -138,16 +157,21 @@ def paint_overlay(
         over: the box under the mouse, whose label is shown whatever it covers.
     """
     painter.save()
-    boxes = _placed(overlay, place, unit)
+    own = len(overlay.marks)
+    colours = [other.colour for other in overlay.beside for _ in other.marks]
+    marks = (*overlay.marks, *(mark for other in overlay.beside for mark in other.marks))
+    boxes = _placed(marks, overlay.size, place, unit)
     left, top, right, bottom = _corners(seen)
     inside = [i for i, box in enumerate(boxes) if box[0] < right and box[2] > left and box[1] < bottom and box[3] > top]
     thin = len(inside) > CROWD
     for i in reversed(inside):  # the surest on top
-        if i != overlay.chosen:
-            _paint_frame(painter, boxes[i], overlay.marks[i], unit=unit, thin=thin)
+        if i >= own:
+            paint_corners(painter, boxes[i], colours[i - own], unit=unit)
+        elif i != overlay.chosen:
+            _paint_frame(painter, boxes[i], marks[i], unit=unit, thin=thin)
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
     if overlay.chosen in inside:
-        _paint_chosen(painter, boxes[overlay.chosen], overlay.marks[overlay.chosen], unit=unit)
+        _paint_chosen(painter, boxes[overlay.chosen], marks[overlay.chosen], unit=unit)
     if overlay.headline:
         _paint_headline(painter, overlay.headline, seen, font, unit)
     bold = QFont(font)
@@ -155,8 +179,13 @@ def paint_overlay(
     painter.setFont(bold)
     first = [i for i in dict.fromkeys((over, overlay.chosen)) if i in inside]
     order = first + [i for i in inside if i not in first]
-    for i, text, label in label_places(overlay.marks, boxes, order, _corners(seen), QFontMetricsF(bold), unit):
-        _paint_label(painter, label, text, overlay.marks[i].colour, unit)
+    for i, text, label in label_places(marks, boxes, order, _corners(seen), QFontMetricsF(bold), unit):
+        if i >= own:
+            _paint_label_beside(painter, label, text, colours[i - own], unit)
+        else:
+            _paint_label(painter, label, text, marks[i].colour, unit)
+    if overlay.beside:
+        _paint_legend(painter, overlay.beside, seen, font, unit)
     painter.restore()
 
 
@@ -237,7 +266,7 @@ def box_at(overlay: Overlay, place: QRectF, point: QPointF) -> int:
     x, y = point.x(), point.y()
     around = [
         ((x1 - x0) * (y1 - y0), i)
-        for i, (x0, y0, x1, y1) in enumerate(_placed(overlay, place, 1.0))
+        for i, (x0, y0, x1, y1) in enumerate(_placed(overlay.marks, overlay.size, place, 1.0))
         if x0 - 3 <= x <= x1 + 3 and y0 - 3 <= y <= y1 + 3
     ]
     return min(around)[1] if around else -1
@@ -247,12 +276,12 @@ def _corners(rect: QRectF) -> Rect:
     return rect.left(), rect.top(), rect.right(), rect.bottom()
 
 
-def _placed(overlay: Overlay, place: QRectF, unit: float) -> list[Rect]:
-    """The boxes where the picture lies, each within it."""
-    scale = place.width() / max(1, overlay.size[0])
+def _placed(marks: Sequence[Mark], size: tuple[int, int], place: QRectF, unit: float) -> list[Rect]:
+    """The boxes where the picture of that size lies, each within it."""
+    scale = place.width() / max(1, size[0])
     left, top, right, bottom = _corners(place)
     boxes = []
-    for mark in overlay.marks:
+    for mark in marks:
         x0, y0, x1, y1 = mark.box
         room = mark.room * unit
         boxes.append(
@@ -288,6 +317,19 @@ def _paint_bars(painter: QPainter, box: Rect, line: int, colour: QColor, *, out:
     painter.fillRect(x0 + wide - line, y0 + line, line, high - 2 * line, colour)
 
 
+def paint_corners(painter: QPainter, box: Rect, name: str, *, unit: float) -> None:
+    """The four corners of a box of another network."""
+    line, edge = max(2, round(3 * unit)), max(1, round(unit))
+    x0, y0, x1, y1 = (round(side) for side in box)
+    wide, high = max(2 * line, x1 - x0), max(2 * line, y1 - y0)
+    reach = round(max(2 * line, min(18 * unit, wide / 4, high / 4)))
+    for colour, more in ((QColor(0, 0, 0, 150), edge), (QColor(name), 0)):
+        for x, along in ((x0, x0), (x0 + wide - line, x0 + wide - reach)):
+            for y, down in ((y0, y0), (y0 + high - line, y0 + high - reach)):
+                painter.fillRect(along - more, y - more, reach + 2 * more, line + 2 * more, colour)
+                painter.fillRect(x - more, down - more, line + 2 * more, reach + 2 * more, colour)
+
+
 def _paint_chosen(painter: QPainter, box: Rect, mark: Mark, *, unit: float) -> None:
     painter.setBrush(Qt.BrushStyle.NoBrush)
     for colour, width in ((QColor(0, 0, 0, 190), 8.0), (QColor(Qt.GlobalColor.white), 6.0), (QColor(mark.colour), 3.0)):
@@ -303,6 +345,40 @@ def _paint_label(painter: QPainter, place: Rect, text: str, name: str, unit: flo
     painter.drawRoundedRect(ground, 3 * unit, 3 * unit)
     painter.setPen(ink)
     painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _paint_label_beside(painter: QPainter, place: Rect, text: str, name: str, unit: float) -> None:
+    ground = QRectF(place[0], place[1], place[2] - place[0], place[3] - place[1])
+    painter.setPen(QPen(QColor(name), max(1.0, unit)))
+    painter.setBrush(QColor(16, 18, 22, 220))
+    painter.drawRoundedRect(ground, 3 * unit, 3 * unit)
+    painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _paint_legend(painter: QPainter, beside: Sequence[Beside], seen: QRectF, font: QFont, unit: float) -> None:
+    """At the foot of the picture, on the right: who sees beside the network that answers, and what they say."""
+    metrics = QFontMetricsF(font)
+    high, sign = metrics.height() + 2 * unit, 11 * unit
+    texts = [f"{other.name} · {other.says}" if other.says else other.name for other in beside]
+    wide = min(max(metrics.horizontalAdvance(text) for text in texts) + sign + 26 * unit, seen.width() - 24 * unit)
+    area = QRectF(0, 0, wide, len(beside) * high + 8 * unit)
+    if area.height() > seen.height() / 2 or wide < 60 * unit:
+        return
+    area.moveBottomRight(seen.bottomRight() - QPointF(12, 12) * unit)
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(QColor(16, 18, 22, 190))
+    painter.drawRoundedRect(area, 6 * unit, 6 * unit)
+    painter.setFont(font)
+    for row, (other, text) in enumerate(zip(beside, texts, strict=True)):
+        y = area.top() + 4 * unit + row * high
+        left, top = area.left() + 9 * unit, y + (high - sign) / 2
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
+        paint_corners(painter, (left, top, left + sign, top + sign), other.colour, unit=unit / 2)
+        painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+        painter.setPen(Qt.GlobalColor.white)
+        room = QRectF(left + sign + 7 * unit, y, area.right() - left - sign - 14 * unit, high)
+        short = metrics.elidedText(text, Qt.TextElideMode.ElideRight, room.width())
+        painter.drawText(room, Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter, short)
 
 
 @functools.cache
@@ -330,6 +406,22 @@ def paint_hint(painter: QPainter, text: str, area: QRectF, font: QFont) -> None:
     chip = _chip(painter, text, font, 1.0)
     chip.moveCenter(QPointF(area.center().x(), area.top() + 16 + chip.height() / 2))
     _paint_chip(painter, text, chip, 1.0)
+
+
+def paint_signal(painter: QPainter, good: bool, text: str, area: QRectF, font: QFont) -> None:
+    """A frame in green or red around the picture, with words at its foot."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    colour = QColor("#009e73" if good else "#d55e00")
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    painter.setPen(QPen(colour, 10))
+    painter.drawRect(area.adjusted(5, 5, -5, -5))
+    chip = _chip(painter, text, font, 1.0)
+    chip.moveCenter(QPointF(area.center().x(), area.bottom() - 24 - chip.height() / 2))
+    painter.setPen(Qt.PenStyle.NoPen)
+    painter.setBrush(colour)
+    painter.drawRoundedRect(chip, 6, 6)
+    painter.setPen(ink_on(colour))
+    painter.drawText(chip, Qt.AlignmentFlag.AlignCenter, text)
 
 
 def _chip(painter: QPainter, text: str, font: QFont, unit: float) -> QRectF:

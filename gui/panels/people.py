@@ -37,6 +37,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
+from gui.door import DoorPage
 from gui.enrolment import Enrolment, FolderImport
 from gui.face_tiles import FaceTiles, Tile
 from gui.faces import Candidate, Faces
@@ -436,7 +437,7 @@ class PeoplePanel(QWidget):
     """The dock.
 
     Attributes:
-        people, threshold, enrolment, folders: its pages.
+        people, threshold, door, enrolment, folders: its pages.
     Signals:
         camera_wanted(): somebody is to be enrolled before the camera: something has to play.
         album_wanted(Path): go through this folder.
@@ -461,6 +462,9 @@ class PeoplePanel(QWidget):
         self.people = PeoplePage(faces)
         self.people.add.connect(self._add_to)
         self.threshold = ThresholdPage(faces)
+        self.door = DoorPage(faces, settings)
+        self.door.hint.connect(self.hint)
+        self.door.camera_wanted.connect(self.camera_wanted)
         self.enrolment = Enrolment(faces)
         self.enrolment.finished.connect(self._enrolled)
         self.enrolment.hint.connect(self.hint)
@@ -468,13 +472,23 @@ class PeoplePanel(QWidget):
         self.folders.finished.connect(self._show)
         self._pages = QStackedLayout()
         self._tab = "people"
-        pages = (self.no_network, self.welcome, self.locked, self.broken, self.empty, self.people, self.threshold)
+        pages = (
+            self.no_network,
+            self.welcome,
+            self.locked,
+            self.broken,
+            self.empty,
+            self.people,
+            self.threshold,
+            self.door,
+        )
         for page in (*pages, self.enrolment, self.folders):
             self._pages.addWidget(page)
         layout = QVBoxLayout(self)
         layout.setContentsMargins(16, 4, 16, 12)
         layout.setSpacing(8)
         layout.addWidget(self._build_head())
+        self.door.keeping.connect(self._show_keeping)
         layout.addLayout(self._pages, 1)
         faces.changed.connect(self._show)
         faces.recognition.connect(self._show)
@@ -509,6 +523,7 @@ class PeoplePanel(QWidget):
             (
                 ("people", "People", "Who is in the gallery"),
                 ("threshold", "Threshold", "How alike a face must be to get a name"),
+                ("door", "Door", "Who came and when, and who may come in: an example, off by default"),
             )
         ):
             chip = QToolButton()
@@ -631,7 +646,7 @@ class PeoplePanel(QWidget):
         self.models_button.setVisible(not coming)
 
     def show_tab(self, name: str) -> None:
-        """ "people" or "threshold"."""
+        """ "people", "threshold" or "door"."""
         self._tab = name
         self.tab_buttons[name].setChecked(True)
         self._show()
@@ -640,6 +655,7 @@ class PeoplePanel(QWidget):
         """A frame that has been read."""
         if self.enrolment.watching and self.isVisible():
             self.enrolment.set_result(result)
+        self.door.set_result(result)
 
     def add_from_camera(self, person: int | None = None) -> None:
         """Have the coach take pictures of whoever is in front of the camera."""
@@ -666,6 +682,11 @@ class PeoplePanel(QWidget):
             self.enrolment.from_faces(faces, name)
             self._turn_to(self.enrolment)
 
+    def leave(self) -> None:
+        """The mode is left: nobody is looked at any more."""
+        self.enrolment.pause()
+        self.door.leave()
+
     def cancel(self) -> None:
         """Nothing more of what is being added."""
         self.enrolment.cancel()
@@ -679,12 +700,16 @@ class PeoplePanel(QWidget):
             shots = sum(person.shots for person in people)
             if people:
                 who = f"{len(people)} {'people' if len(people) != 1 else 'person'}"
-                what = f"{who} with their names and notes, {shots_words(shots)} and all numbers made of them"
+                what = (
+                    f"{who} with their names and notes, {shots_words(shots)}, all numbers made of them and the log of "
+                    "visits"
+                )
             else:
                 what = "The whole gallery with everybody in it"
+            file = self._faces.log.rules.file if self._faces.log is not None else None
+            stay = "Copies that you saved elsewhere stay" + (f", and so does {file}." if file is not None else ".")
             text = (
-                f"{what} ({max(1, size // 1024)} kB on this disk): overwritten and removed. Copies that you saved "
-                "elsewhere stay. It cannot be undone."
+                f"{what} ({max(1, size // 1024)} kB on this disk): overwritten and removed. {stay} It cannot be undone."
             )
             if confirm(self, "Delete everything that is known of people?", text, "Delete everything"):
                 self.cancel()
@@ -694,13 +719,17 @@ class PeoplePanel(QWidget):
 
     # inside ---------------------------------------------------------------------------------------------------------
 
+    def _show_keeping(self, on: bool) -> None:
+        """Whatever page is open, it is to be seen that a log is kept."""
+        self.tab_buttons["door"].setText("Door · on" if on else "Door")
+
     def _turn_to(self, page: QWidget) -> None:
         if self._pages.currentWidget() is not page:
             had = self.isAncestorOf(self.focusWidget()) if self.focusWidget() is not None else False
             self._pages.setCurrentWidget(page)
             if had or page in (self.enrolment, self.folders):
                 page.setFocus()
-        gallery = page in (self.people, self.threshold)
+        gallery = page in (self.people, self.threshold, self.door)
         adding = page in (self.enrolment, self.folders)
         for widget in (self.add_button, self.delete_button, *self.tab_buttons.values()):
             widget.setVisible(gallery)
@@ -727,7 +756,7 @@ class PeoplePanel(QWidget):
         elif not faces.people:
             page = self.empty
         else:
-            page = self.threshold if self._tab == "threshold" else self.people
+            page = {"threshold": self.threshold, "door": self.door}.get(self._tab, self.people)
         if page is self.locked and self.page is not page:
             self.passphrase.clear()
         self.people.refresh()

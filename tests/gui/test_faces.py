@@ -735,12 +735,16 @@ def test_everything_in_faces_has_a_name_and_a_place_at_1280_by_800(window: MainW
     for tab, parts in (
         ("people", (panel.people.list, panel.people.person.tiles, panel.people.search, panel.more_button)),
         ("threshold", (panel.threshold.histogram, panel.threshold.same, panel.threshold.other)),
+        ("door", (panel.door.visits, panel.door.allowed, panel.door.days)),
     ):
         panel.show_tab(tab)
         qtbot.wait(30)
         for part in parts:
             assert part.accessibleName(), part
             assert part.visibleRegion().boundingRect() == part.rect(), f"{part} is cut off"
+    door = panel.door
+    for box in (door.on, door.strangers, door.sound, door.file, door.check_button, door.clear_button):
+        assert box.visibleRegion().boundingRect() == box.rect(), f"{box.text()} is cut off"
     for part in (window.answer.faces.rows, window.answer.faces.view, window.answer.faces.name):
         assert part.visibleRegion().boundingRect() == part.rect() and part.accessibleName()
     assert window.live.height() >= 300
