@@ -1,4 +1,4 @@
-"""How good a network is, in figures: average precision of boxes, calibration of probabilities, faces told apart.
+"""How good a network is, in figures: average precision of boxes and classes, calibration, faces told apart.
 
 Answers and truth enter as arrays, figures leave; where the pictures come from and which network answered is not known
 here, so that the training loop, the command line and a script all measure with the same code.
@@ -134,6 +134,27 @@ def _annotation(number: int, picture: int, xyxy: Floats, class_id: int, classes:
 def _mean(precision: NDArray[np.float64]) -> float | None:
     there = precision[precision > -1]
     return float(there.mean()) if there.size else None
+
+
+def ranking_precision(scores: Floats, there: NDArray[np.bool_], known: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Average precision of each class where pictures are ranked by its score (Everingham et al. 2010, section 4.2, with
+    every point of the curve): the mean, over the pictures that have it, of the share of right ones down to there.
+
+    Args:
+        scores: (N, C) of each class in each picture.
+        there: (N, C) whether the class is in the picture.
+        known: (N, C) whether that can be told; what cannot does not count.
+
+    Returns:
+        (C,), not a number for a class that no picture has.
+    """
+    precision = np.full(scores.shape[1], math.nan)
+    for number in range(scores.shape[1]):
+        rows = np.flatnonzero(known[:, number])
+        ranked = there[rows[np.argsort(-scores[rows, number], kind="stable")], number]
+        if ranked.any():
+            precision[number] = float((np.cumsum(ranked) / np.arange(1, len(ranked) + 1))[ranked].mean())
+    return precision
 
 
 def calibration_error(confidences: NDArray[np.floating], hits: NDArray[np.bool_]) -> float:

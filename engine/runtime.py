@@ -576,7 +576,8 @@ def _with_softmax(layers: tuple[Layer, ...], card: ModelCard) -> tuple[Layer, ..
     """A classifier's layers with its probabilities as the last one; a detector has none for the whole picture."""
     if card.task != "classification":
         return layers
-    return (*layers, Layer(SOFTMAX, SOFTMAX, (len(card.classes), 1, 1)))
+    title = "sigmoid" if card.many else SOFTMAX
+    return (*layers, Layer(SOFTMAX, title, (len(card.classes), 1, 1)))
 
 
 def loaded_torch() -> bool:

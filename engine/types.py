@@ -60,7 +60,7 @@ class Classification:
 
     Attributes:
         labels: names of the classes.
-        probabilities: (C,) float32, sums to 1.
+        probabilities: (C,) float32; sums to 1 unless several classes may be true (`ModelCard.many`).
         rejected: the network says that this is none of its classes.
     """
 
@@ -326,6 +326,8 @@ class ModelCard:
         reject: the class that means "none of these", or "".
         reject_above: an input is rejected where the probability of `reject` reaches this.
         temperature: logits are divided by it before the softmax (Guo et al. 2017), so probabilities are calibrated.
+        many: several classes may be in one picture, or none: each has a probability of its own, from a sigmoid in place
+            of the softmax.
         layers: filled when the card is written or the network first built.
         weights: the safetensors file; None: the network is built with random weights.
         sha256: of the weights file; "" if unknown (a run of one's own).
@@ -359,6 +361,7 @@ class ModelCard:
     reject: str = ""
     reject_above: float = 0.5
     temperature: float = 1.0
+    many: bool = False
     boxes: BoxLayout = ""
     strides: tuple[int, ...] = ()
     offered: tuple[str, ...] = ()

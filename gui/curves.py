@@ -456,6 +456,8 @@ class CurvesView(QWidget):
         epochs = everything or points.seen_epochs is not self._drawn_epochs
         if points.history.started is not None and points.history.started.task == "detection":
             self.accuracy.legend.rename("Boxes", training="training overlap", validation="validation mAP")
+        elif points.history.started is not None and points.history.started.task == "tags":
+            self.accuracy.legend.rename("Classes", training="surest is there", validation="validation mAP")
         elif points.history.started is not None and points.history.started.task == "faces":
             self.accuracy.legend.rename("Faces", training="known people", validation="pairs of others")
         else:

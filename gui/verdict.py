@@ -59,6 +59,8 @@ def what_happens(history: History, state: str, config: TrainingConfig | None, *,
         so_far = f"it read {far} of the last pictures correctly"
         if _task(history) == "detection":
             so_far = f"its boxes overlap the real ones by {far}"
+        elif _task(history) == "tags":
+            so_far = f"the class that it was surest of was in {far} of the last pictures"
         elif _task(history) == "faces":
             so_far = f"it knew {far} of the last faces again"
         return f"Epoch 1 of {total}: {so_far}{rest}.", _setting(history)
@@ -182,7 +184,7 @@ def _skill(history: History) -> str:
         return ""
     if _task(history) == "faces":
         return f"judges {percent(shown.validation_accuracy)} of pairs of people it has never seen rightly"
-    if _task(history) == "detection":
+    if _task(history) in ("detection", "tags"):
         return f"reaches a mean average precision of {percent(shown.validation_accuracy)} on pictures it has never seen"
     classes = history.started.classes if history.started else ()
     digits = set(map(str, range(10))) <= set(classes)

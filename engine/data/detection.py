@@ -51,7 +51,9 @@ ROOM = 1.15
 _CROP = 96  # side of a crop where nothing else is asked for
 _LEAST_CROP = 14  # pixels: a smaller box shows nothing that could be told apart
 _MOST_CROPS = 1_200  # of one class
-_LEAST_SEEN = 0.25  # share of a box that must be left for it to count
+LEAST_SEEN = 0.25
+"""Share of a box that must be left for it to count."""
+
 _LEAST_SIDE = 3.0  # pixels of the input
 
 
@@ -81,6 +83,10 @@ class SceneSet:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    def at(self, rows: Tensor) -> SceneSet:
+        """Some of the pictures: their numbers, or which they are."""
+        return SceneSet(*(getattr(self, field.name)[rows] for field in fields(self)))
 
     def to(self, device: torch.device) -> SceneSet:
         return SceneSet(*(getattr(self, field.name).to(device) for field in fields(self)))
@@ -127,7 +133,9 @@ class SceneData:
         def less(part: SceneSet) -> SceneSet:
             return replace(part, labels=new[part.labels], known=part.known[:, old])
 
-        return replace(self, classes=tuple(classes), train=less(self.train), validation=less(self.validation))
+        train = less(self.train)
+        telling = train.known.any(dim=1) | (train.labels >= 0).any(dim=1)  # of the others nothing can be learnt
+        return replace(self, classes=tuple(classes), train=train.at(telling), validation=less(self.validation))
 
 
 # --------------------------------------------------------------------------------------------------------- reading
@@ -495,7 +503,7 @@ def _warped(
     cut = moved.maximum(low_edge).minimum(high_edge)
     seen = (cut[..., 2:] - cut[..., :2]).clamp(min=0)
     area = (moved[..., 2:] - moved[..., :2]).prod(dim=3)
-    kept = (labels >= 0) & (seen.prod(dim=3) >= _LEAST_SEEN * area) & (seen.amin(dim=3) >= _LEAST_SIDE)
+    kept = (labels >= 0) & (seen.prod(dim=3) >= LEAST_SEEN * area) & (seen.amin(dim=3) >= _LEAST_SIDE)
     owner = torch.arange(count, device=device)[:, None, None].expand_as(labels)
     known = scenes.known[chosen]
     if not four:

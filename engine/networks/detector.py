@@ -1,9 +1,9 @@
 """Our own detectors, `detector` and `face-detector`, and the classifier that their backbone begins as, `objects`.
 
-`detector` is a one-stage, anchor-free network of plain 3 x 3 convolutions: a backbone of four stages, a pyramid that
-carries what the deep layers know back to the fine grids and down again (PANet, Liu et al. 2018), and on each of the
-three grids one head for classes and boxes. A side of a box is a distribution over whole cells whose mean is taken
-(generalised focal loss, Li et al. 2020, section 3.2).
+`detector` is a one-stage, anchor-free network of plain convolutions: a backbone, a pyramid that carries what the deep
+layers know back to the fine grids and down again (PANet, Liu et al. 2018), and on each of the three grids one head for
+classes and boxes. A side of a box is a distribution over whole cells whose mean is taken (generalised focal loss, Li et
+al. 2020, section 3.2).
 
 Square pictures ``(N, 3, S, S)`` enter, S a multiple of 32. In training `Detector` gives raw columns for the loss; in
 evaluation ``(N, A, 4 + classes + 2 * landmarks)``: the distances of the four sides from the centre of each cell, in
@@ -93,13 +93,21 @@ class Backbone(nn.Module):
     def __init__(self, maps: Sequence[int]) -> None:
         """
         Args:
-            maps: of the stem and of the four stages.
+            maps: of the stem and of the stages. With three stages the stem goes to cells of 4 pixels in one step: fine
+                cells with few maps take half of the time and see little (patches, Liu et al., ConvNeXt, 2022). With
+                four it goes to cells of 2, for objects of few pixels.
         """
         super().__init__()
-        stem, one, two, three, four = maps
+        stem, *first, two, three, four = maps
         self.maps = (two, three, four)
-        self.stem = Conv(3, stem, 3, stride=2)
-        self.stage1 = nn.Sequential(Conv(stem, one, 3, stride=2), Split(one, one, 1))
+        if first:
+            (one,) = first
+            self.stem = Conv(3, stem, 3, stride=2)
+            self.stage1: nn.Module = nn.Sequential(Conv(stem, one, 3, stride=2), Split(one, one, 1))
+        else:
+            one = stem
+            self.stem = Conv(3, one, 7, stride=4)
+            self.stage1 = nn.Identity()
         self.stage2 = nn.Sequential(Conv(one, two, 3, stride=2), Split(two, two, 2))
         self.stage3 = nn.Sequential(Conv(two, three, 3, stride=2), Split(three, three, 2))
         self.stage4 = nn.Sequential(Conv(three, four, 3, stride=2), Split(four, four, 1), Pool(four))
@@ -121,7 +129,7 @@ class Detector(nn.Module):
     def __init__(self, classes: int, backbone: Sequence[int], pyramid: Sequence[int], *, landmarks: int = 0) -> None:
         """
         Args:
-            backbone: maps of its stem and four stages.
+            backbone: maps of its stem and its stages.
             pyramid: maps of the three grids, the fine one first.
         """
         super().__init__()
@@ -205,7 +213,7 @@ def cell_centres(size: int, device: torch.device) -> tuple[Tensor, Tensor]:
 
 def _maps(width: float) -> list[int]:
     """Maps of the backbone's stem and stages."""
-    return [_even(width * maps) for maps in (16, 32, 64, 128, 256)]
+    return [_even(width * maps) for maps in (32, 64, 128, 256)]
 
 
 def _even(maps: float) -> int:

@@ -122,7 +122,7 @@ class TrainingConfig:
         choices=(
             ("small", "Small: two convolutions, fast"),
             ("digits", "Digits: six convolutions, accurate"),
-            ("objects", "Objects: twenty convolutions, for colour pictures"),
+            ("objects", "Objects: the detector's convolutions, for colour pictures"),
             ("detector", "Detector: finds boxes (needs pictures with boxes)"),
             ("face-detector", "Face detector: boxes and five landmarks"),
             ("faces", "Faces: an embedding that tells people apart"),

@@ -20,8 +20,9 @@ class Started:
     Attributes:
         task: "classification": every accuracy is the share of right answers. "detection": that of the training batches
             is the mean overlap (IoU) of boxes with those that they answer for, that of the validation part the mean
-            average precision at an IoU of 0.5. "faces": that of the training batches is the share of faces given to the
-            right person, that of the validation part the share of pairs judged rightly.
+            average precision at an IoU of 0.5. "tags": the share of pictures that have the class that is given the
+            highest probability, and the mean average precision of the classes. "faces": that of the training batches is
+            the share of faces given to the right person, that of the validation part the share of pairs judged rightly.
         skipped: how many files of the data could not be read and were left out.
         first_skipped: the first of them, or what is wrong with it.
     """

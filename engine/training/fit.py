@@ -202,7 +202,7 @@ class _Training:
             steps_per_epoch=self.steps_per_epoch,
             epoch=self.epoch,
             time=self.seconds,
-            task=self.task.name,
+            task=self.task.scored,
             skipped=len(self.data.skipped),
             first_skipped=self.data.skipped[0] if self.data.skipped else "",
         )

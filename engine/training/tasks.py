@@ -18,10 +18,10 @@ from torch.nn import functional
 from engine import networks
 from engine.data import DataSet
 from engine.data.augment import AUGMENTATIONS, colour, face
-from engine.data.detection import Batch, SceneData, compose, truth_of
+from engine.data.detection import LEAST_SEEN, Batch, SceneData, compose, truth_of
 from engine.data.faces import FaceSet
 from engine.errors import EngineError
-from engine.measure import Truth, average_precision, verification
+from engine.measure import Truth, average_precision, ranking_precision, verification
 from engine.networks.detector import STRIDES, Detector, cell_centres
 from engine.training.assign import detection_loss
 from engine.training.config import TrainingConfig
@@ -53,10 +53,12 @@ class Task(Protocol):
         count: training pictures.
         validation_count: pictures that are measured after an epoch.
         measure: what the score of the validation part is, as the card calls it.
+        scored: what the scores mean, as `Started.task` has it.
     """
 
     name: TaskName
     measure: str
+    scored: str
     classes: tuple[str, ...]
     arguments: dict[str, Any]
     count: int
@@ -96,10 +98,12 @@ def task_for(config: TrainingConfig, data: DataSet | SceneData | FaceSet, device
     known = networks.architectures()
     wanted = known[config.model].task if config.model in known else ""
     if isinstance(data, SceneData):
-        if wanted in ("classification", "faces"):
+        if wanted == "faces":
             raise EngineError(
                 "These data are pictures with boxes, which this network cannot learn.", "Choose the network “detector”."
             )
+        if wanted == "classification":
+            return Tags(config, data, device)
         return Detection(config, data, device)
     if wanted == "detection":
         raise EngineError(
@@ -128,6 +132,7 @@ class Classification:
 
     name: TaskName = "classification"
     measure = "validation accuracy"
+    scored = "classification"
 
     def __init__(self, config: TrainingConfig, data: DataSet, device: torch.device) -> None:
         if len(data.train.labels) < 2:
@@ -198,6 +203,125 @@ class Classification:
         return f"{score:.2%} of the validation pictures are read correctly"
 
 
+# ------------------------------------------------------------------------------------------------------------- tags
+
+_PARTS = (1.0, 2.5)  # a picture is learnt from as a whole, and in parts in which few things are large
+
+
+class Tags:
+    """Which classes are in a picture: one yes or no for each, from pictures with boxes.
+
+    A class is there if a quarter of one of its boxes is in what the network sees; of a class that the picture's source
+    does not label nothing is learnt.
+    """
+
+    name: TaskName = "classification"
+    measure = "validation mAP"
+    scored = "tags"
+
+    def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
+        if len(data.classes) < 2:
+            raise EngineError("There is only one class in these data.", "Two at least are needed to tell them apart.")
+        self._config, self._data, self._device = config, data, device
+        self._scenes = data.train.to(device)
+        self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
+        self.classes = data.classes
+        self.arguments: dict[str, Any] = {"dropout": config.dropout}
+        if config.matters("width"):
+            self.arguments["width"] = config.width
+        self.count, self.validation_count = len(data.train), len(data.validation)
+
+    def build(self) -> nn.Module:
+        return networks.build(
+            self._config.model,
+            classes=len(self.classes),
+            channels=3,
+            image_size=self._data.image_size,
+            **self.arguments,
+        )
+
+    def network(self, model: nn.Module) -> nn.Module:
+        return model
+
+    def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        batch = compose(self._scenes, chosen, self._data.image_size, generator, mosaic=0.0, zoom=_PARTS)
+        there = torch.zeros((len(chosen), len(self.classes)), device=self._device)
+        there[batch.owner, batch.labels] = 1.0
+        pictures = colour(batch.images, generator)
+        with mixed_precision(self._device):
+            logits = model(_normalise(pictures, self._mean, self._std)).float()
+        with torch.no_grad():
+            right = there.gather(1, logits.argmax(1, keepdim=True)).mean()
+        return Loss(_tag_loss(logits, there, batch.known[:, 0]), right)
+
+    @torch.inference_mode()
+    def evaluate(self, model: nn.Module) -> tuple[float, float]:
+        model.eval()
+        data, size = self._data, self._data.image_size
+        losses, scores, targets = [], [], []
+        for start in range(0, len(data.validation), 32):
+            rows = range(start, min(start + 32, len(data.validation)))
+            seen = [self._middle(row) for row in rows]
+            pictures = torch.cat(
+                [
+                    functional.interpolate(picture[None].float(), size=(size, size), mode="bilinear", antialias=True)
+                    for picture, _ in seen
+                ]
+            )
+            there = torch.stack([classes for _, classes in seen])
+            with mixed_precision(self._device):
+                logits = model(_normalise(pictures.to(self._device).div_(255), self._mean, self._std))
+            logits = logits.float().cpu()
+            losses.append(float(_tag_loss(logits, there.float(), data.validation.known[start : rows.stop])))
+            scores.append(logits)
+            targets.append(there)
+        if not losses:
+            return math.nan, 0.0
+        precision = ranking_precision(
+            torch.cat(scores).numpy(), torch.cat(targets).numpy(), data.validation.known.numpy()
+        )
+        measured = precision[np.isfinite(precision)]
+        return float(np.mean(losses)), float(measured.mean()) if len(measured) else 0.0
+
+    def _middle(self, row: int) -> tuple[Tensor, Tensor]:
+        """The centre of a validation picture as it is seen in use ``(3, S, S)``, and the classes in it ``(C,) bool``."""
+        scenes, transform = self._data.validation, self._data.transforms[row]
+        wide, high = (float(side) for side in scenes.sizes[row])
+        side = max(1, round(min(wide, high)))
+        left, top = round(transform.left + (wide - side) / 2), round(transform.top + (high - side) / 2)
+        boxes, labels = scenes.boxes[row], scenes.labels[row]
+        edges = torch.tensor([left, top, left + side, top + side])
+        inside = boxes.maximum(edges[[0, 1, 0, 1]]).minimum(edges[[2, 3, 2, 3]])
+        seen, whole = ((each[:, 2:] - each[:, :2]).prod(dim=1) for each in (inside, boxes))
+        shown = labels[(labels >= 0) & (seen >= LEAST_SEEN * whole) & (seen > 0)]
+        there = torch.zeros(len(self.classes), dtype=torch.bool)
+        there[shown] = True
+        return scenes.images[row, :, top : top + side, left : left + side], there
+
+    def card(self) -> dict[str, Any]:
+        return {
+            "many": True,
+            "preprocess": Preprocess(
+                kind="picture",
+                size=self._data.image_size,
+                channels=3,
+                mean=tuple(self._data.mean),
+                std=tuple(self._data.std),
+                digits=False,
+            ),
+        }
+
+    def verdict(self, score: float) -> str:
+        return f"the mean average precision of the classes on the validation pictures is {score:.2%}"
+
+
+def _tag_loss(logits: Tensor, there: Tensor, known: Tensor) -> Tensor:
+    """Mean over pictures of the cross entropies of all classes that are known, ``(N, C)`` each."""
+    known = known | (there > 0)
+    wrong = functional.binary_cross_entropy_with_logits(logits, there, reduction="none")
+    return (wrong * known).sum() / max(1, len(logits))
+
+
 # -------------------------------------------------------------------------------------------------------- detection
 
 _MEASURED = 512  # validation pictures that are measured after each epoch, at most: the whole part takes too long
@@ -212,6 +336,7 @@ class Detection:
 
     name: TaskName = "detection"
     measure = "validation mAP@0.5"
+    scored = "detection"
 
     def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device
@@ -333,6 +458,7 @@ class Verification:
 
     name: TaskName = "faces"
     measure = "validation pairs judged rightly"
+    scored = "faces"
 
     def __init__(self, config: TrainingConfig, data: FaceSet, device: torch.device) -> None:
         self._config, self._data, self._device = config, data, device

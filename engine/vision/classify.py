@@ -87,7 +87,7 @@ class Classifier:
         asked = None if watched == runtime.SOFTMAX else watched
         logits, maps = self.network.run(batch, asked) if len(batch) else (self._no_logits(), None)
         answered = time.perf_counter()
-        probabilities = self._softmax(logits)
+        probabilities = self._probabilities(logits)
         rows = self.choose(prepared, probabilities)
         regions = self.regions(prepared, probabilities, rows)
         activations = None
@@ -139,7 +139,7 @@ class Classifier:
 
     def probabilities(self, inputs: Image) -> Floats:
         """Calibrated probabilities (N, C) of network inputs (N, S, S) or (N, S, S, 3) uint8."""
-        return self._softmax(self.network.run(self._batch(inputs))[0])
+        return self._probabilities(self.network.run(self._batch(inputs))[0])
 
     def choose(self, prepared: Prepared, probabilities: Floats) -> list[int]:
         """Which of the inputs are the regions of the frame, from left to right."""
@@ -262,8 +262,11 @@ class Classifier:
         normal += self._shift
         return normal
 
-    def _softmax(self, logits: Floats) -> Floats:
+    def _probabilities(self, logits: Floats) -> Floats:
         powers = logits / np.float32(self.card.temperature)
+        if self.card.many:
+            each: Floats = 1 / (1 + np.exp(-powers.clip(-60, 60)))
+            return each
         powers -= powers.max(axis=1, keepdims=True)
         np.exp(powers, out=powers)
         powers /= powers.sum(axis=1, keepdims=True)

@@ -665,6 +665,7 @@ def what_it_does(layer: Layer) -> str:
         ("silu", "Keeps what is positive, fades out the rest."),
         ("pool", "Shrinks each map: keeps what is strongest, or the mean, of each small square."),
         ("softmax", "Turns the last numbers into shares that add up to 100 %."),
+        ("sigmoid", "Turns each of the last numbers into a share of its own: how likely that class is there."),
         ("norm", "Brings every map to a similar range of values."),
         ("drop", "Switches units off at random, only while training."),
         ("conv", "Strong is where its kernel fits the input."),
