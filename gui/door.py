@@ -126,6 +126,7 @@ class DoorPage(QWidget):
         self.file = QCheckBox("Line in a file…")
         self.days = QSpinBox()
         self.days.setRange(0, 3650)
+        self.days.lineEdit().setTextMargins(6, 0, 0, 0)
         self.days.setSpecialValueText("for ever")
         self.days.setSuffix(" days")
         self.days.setAccessibleName("For how long visits are kept")

@@ -157,6 +157,18 @@ QMenu::separator {{ height: 1px; background: {line}; margin: 4px 8px; }}
 QMenuBar {{ background: {window}; padding: 2px 4px; }}
 QMenuBar::item {{ padding: 4px 8px; border-radius: 4px; background: transparent; }}
 QMenuBar::item:selected {{ background: {hover}; }}
+QCheckBox {{ spacing: 6px; }}
+QCheckBox::indicator, QTreeView::indicator, QListView::indicator {{
+  width: 14px; height: 14px; border: 1px solid {quiet}; border-radius: 3px; background: {base};
+}}
+QTreeView::indicator, QListView::indicator {{ width: 12px; height: 12px; }}
+QCheckBox::indicator:hover, QCheckBox::indicator:focus {{ border-color: {accent}; }}
+QCheckBox::indicator:checked, QTreeView::indicator:checked, QListView::indicator:checked {{
+  background: {accent}; border-color: {accent}; image: url("{tick}");
+}}
+QCheckBox::indicator:checked:focus {{ border-color: {text}; }}
+QCheckBox::indicator:disabled {{ border-color: {line}; }}
+QCheckBox::indicator:checked:disabled {{ background: {quiet}; border-color: {quiet}; }}
 QScrollArea {{ border: 0; background: transparent; }}
 QScrollBar:vertical {{ background: transparent; width: 10px; margin: 0; }}
 QScrollBar:horizontal {{ background: transparent; height: 10px; margin: 0; }}
@@ -259,7 +271,7 @@ class Theme(QObject):
         assert isinstance(app, QApplication)
         self.colours = colours
         app.setPalette(_palette(colours))
-        app.setStyleSheet(_QSS.format(**_arrows(dark=colours is DARK), **vars(colours)))
+        app.setStyleSheet(_QSS.format(**_signs(dark=colours is DARK), **vars(colours)))
         self.changed.emit()
 
     def _draw(self, name: str) -> QIcon:
@@ -315,9 +327,9 @@ def begin_row(painter: QPainter, option: QStyleOptionViewItem) -> QRectF:
     return area
 
 
-def _arrows(*, dark: bool) -> dict[str, str]:
+def _signs(*, dark: bool) -> dict[str, str]:
     look = "dark" if dark else "light"
-    names = {"arrow": f"arrow-{look}.svg", "arrow_up": f"arrow-up-{look}.svg"}
+    names = {"arrow": f"arrow-{look}.svg", "arrow_up": f"arrow-up-{look}.svg", "tick": f"tick-{look}.svg"}
     return {key: (ICONS / name).as_posix() for key, name in names.items()}
 
 
