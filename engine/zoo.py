@@ -236,6 +236,7 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "reject": _text,
     "reject_above": _positive,
     "temperature": _positive,
+    "many": lambda value: isinstance(value, bool),
     "boxes": lambda value: value in get_args(BoxLayout),
     "strides": _list_of(lambda value: _count(value, 1, 1024)),
     "offered": _list_of(_text),
