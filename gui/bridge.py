@@ -1,4 +1,4 @@
-"""The engine's callbacks as Qt signals. The one holder of the live session and of the capture.
+"""The engine's callbacks as Qt signals. The one holder of the live session that answers and of the capture.
 
 The engine is imported and started in a thread of its own, so the window paints before OpenCV or OpenVINO are loaded;
 what is asked of the bridge until then (a network, a frame, a layer) is kept and passed on.
@@ -62,6 +62,7 @@ class Bridge(QObject):
         self.tap: Callable[[Frame], None] | None = None
         self._session: LiveSession | None = None
         self._sessions: list[LiveSession] = []  # made, whether adopted yet or not
+        self._beside: tuple[LiveSession, ...] = ()  # replaced, never changed: the capture's thread goes through it
         self._opening = 0
         self._heard = Lock()  # held while a frame is handed in, so that none comes late
         self._hears_source = True
@@ -109,6 +110,17 @@ class Bridge(QObject):
         with self._heard:
             if self._session is not None:
                 self._session.submit(frame)
+        for session in self._beside:
+            session.submit(frame)
+
+    def attach(self, session: LiveSession) -> None:
+        """Have another session, which somebody else holds, see the same frames and know the same people."""
+        session.set_people(self._people)
+        self._beside = (*self._beside, session)
+
+    def detach(self, session: LiveSession) -> None:
+        """That one sees no further frame."""
+        self._beside = tuple(each for each in self._beside if each is not session)
 
     def hear_source(self, on: bool) -> None:
         """Whether the frames of the source are read; once it is off, not even the one under way is."""
@@ -126,8 +138,9 @@ class Bridge(QObject):
         """Recognise these people; what is shown is read again."""
         if people is not self._people:
             self._people = people
-            if self._session is not None:
-                self._session.set_people(people)
+            for session in (self._session, *self._beside):
+                if session is not None:
+                    session.set_people(people)
 
     def refresh_cards(self) -> None:
         """Look through the zoo again; the list comes with `cards`."""
@@ -239,6 +252,8 @@ class Bridge(QObject):
                 return
             if self._session is not None:
                 self._session.submit(frame)
+        for session in self._beside:
+            session.submit(frame)
         tap = self.tap
         if tap is not None:
             tap(frame)

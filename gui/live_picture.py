@@ -10,6 +10,7 @@ from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, QTimer, S
 from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QResizeEvent, QWheelEvent
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
+from gui.companions import Companions
 from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, paint_signal, painted_image
 from gui.reading import to_image
 from gui.sight import Sight
@@ -36,7 +37,7 @@ class LivePicture(QWidget):
 
     zoomed = Signal(float)
 
-    def __init__(self, sight: Sight, parent: QWidget | None = None) -> None:
+    def __init__(self, sight: Sight, companions: Companions | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self.paint_seconds = 0.0
         self.overlay: Overlay | None = None
@@ -46,7 +47,7 @@ class LivePicture(QWidget):
         self._signal_ends.setSingleShot(True)
         self._signal_ends.setInterval(SIGNAL)
         self._signal_ends.timeout.connect(self._end_signal)
-        self._sight = sight
+        self._sight, self._companions = sight, companions
         self._frame: Frame | None = None
         self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
         self._left_out = 1
@@ -65,6 +66,8 @@ class LivePicture(QWidget):
         self.setAccessibleName("Live picture")
         sight.changed.connect(self._draw_again)
         sight.chosen_changed.connect(self._draw_again)
+        if companions is not None:
+            companions.seen.connect(self._draw_again)
 
     @property
     def frame(self) -> Frame | None:
@@ -178,6 +181,8 @@ class LivePicture(QWidget):
 
     def _draw_again(self) -> None:
         self.overlay = None if self._result is None else overlay_of(self._result, self._sight)
+        if self._companions is not None and self._frame is not None:
+            self.overlay = self._companions.over(self._frame, self.overlay)
         self._point()
         self.update()
 

@@ -42,6 +42,8 @@ from PySide6.QtWidgets import (
 
 from gui.bridge import Bridge
 from gui.canvas import write_picture
+from gui.companion_controls import CompanionButton
+from gui.companions import Companions
 from gui.exporter import Exporter
 from gui.files import (
     ask_for_folder,
@@ -185,6 +187,7 @@ class LiveStage(QWidget):
     Attributes:
         picture: what is shown.
         controls: what is shown of what a detector finds.
+        also: other networks that look along; only in Live.
         recorder, exporter: write videos of it, and files of what is found.
         welcome: what is shown while there is nothing.
     Signals:
@@ -199,9 +202,17 @@ class LiveStage(QWidget):
     showing = Signal(bool)
     opened = Signal(str)
 
-    def __init__(self, bridge: Bridge, settings: Settings, sight: Sight, parent: QWidget | None = None) -> None:
+    def __init__(
+        self,
+        bridge: Bridge,
+        settings: Settings,
+        sight: Sight,
+        companions: Companions,
+        parent: QWidget | None = None,
+    ) -> None:
         super().__init__(parent)
         self._bridge = bridge
+        self._companions = companions
         self._settings = settings
         self._sight = sight
         self._active = False
@@ -215,7 +226,7 @@ class LiveStage(QWidget):
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
         self._for_faces = False
-        self.picture = LivePicture(sight)
+        self.picture = LivePicture(sight, companions)
         self.controls = SightControls(sight)
         self.recorder = Recorder(bridge, self)
         self.recorder.ready.connect(self._record_shown)
@@ -237,6 +248,7 @@ class LiveStage(QWidget):
         self._menu = QMenu(self.source)
         self._menu.aboutToShow.connect(self._fill_menu)
         self.source.setMenu(self._menu)
+        self.also = CompanionButton(companions)
         self.play = self._button("play", "Play or freeze (Space)", self.toggle)
         self.previous = self._button("step-back", "One frame back (,)", self.step_back)
         self.next = self._button("step", "One frame on (.)", self.step)
@@ -274,6 +286,7 @@ class LiveStage(QWidget):
                 bar.addSeparator()
             else:
                 bar.addWidget(widget)
+        self._also_place = bar.insertWidget(bar.actions()[1], self.also)
         place = QWidget()  # keeps the room when there is no place to go to
         place.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Preferred)
         places = QHBoxLayout(place)
@@ -327,6 +340,7 @@ class LiveStage(QWidget):
             self._key("To the end", Qt.Key.Key_End, lambda: self.jump(float("inf"))),
         ]
         bridge.preview.connect(self._take_preview)
+        companions.seen.connect(self._seen_beside)
         bridge.capture.connect(self._take_state)
         theme.changed.connect(self._recolour)
         self.picture.zoomed.connect(lambda zoom: self.whole.setEnabled(zoom > 1.0))
@@ -365,6 +379,7 @@ class LiveStage(QWidget):
         """Play a source, as `engine.open_source` names it."""
         self._end_recording()
         self._sight.forget()
+        self._companions.forget()
         self._opened = self._bridge.now()
         self._last_result, self._patience = 0.0, PATIENCE[0]
         self._spec = spec
@@ -517,6 +532,7 @@ class LiveStage(QWidget):
         """What is looked for: faces (for which digits that move are nothing to look at), or anything."""
         if faces != self._for_faces:
             self._for_faces = faces
+            self._also_place.setVisible(not faces)
             self._invite()
 
     def set_model(self, state: ModelState) -> None:
@@ -665,6 +681,11 @@ class LiveStage(QWidget):
     def _record_shown(self) -> None:
         if self.picture.frame is not None:
             self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
+
+    def _seen_beside(self) -> None:
+        """Another network has seen something: the next frame shows it, or this one, where none comes."""
+        if not self.playing and self.shows_picture:
+            self._record_shown()
 
     def _end_recording(self) -> None:
         if self.recorder.on:

@@ -47,6 +47,7 @@ from PySide6.QtWidgets import (
 from gui.background import Background
 from gui.bridge import Bridge
 from gui.canvas import PEN_WIDTHS, Canvas, Label
+from gui.companions import Companions
 from gui.faces_mode import FacesMode
 from gui.files import PICTURES, ask_for_picture_or_video, ask_where_to_save
 from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList, run_folder
@@ -164,6 +165,7 @@ class MainWindow(QMainWindow):
         bridge, canvas, answer, inside, live, notices: its parts.
         faces: the mode of that name: the gallery, its panel, the album.
         sight: what the network has in sight, for all who show it.
+        companions: other networks that look at the pictures of Live.
         mode: name of the mode it is in.
         first_time: nothing is known yet of the place and size it should have.
     """
@@ -186,9 +188,10 @@ class MainWindow(QMainWindow):
         self._background = Background(self.bridge.call, self)  # until Train is opened
         self.canvas: Canvas = Canvas(call=self.bridge.call)
         self.sight: Sight = Sight(self.settings, self)
-        self.answer: AnswerPanel = AnswerPanel(self.sight)
+        self.companions: Companions = Companions(self.bridge, self.settings, self)
+        self.answer: AnswerPanel = AnswerPanel(self.sight, self.companions)
         self.inside: InsidePanel = InsidePanel()
-        self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight)
+        self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight, self.companions)
         self.faces: FacesMode = FacesMode(self.bridge, self.settings, live=self.live, answer=self.answer, parent=self)
         self.train: Any = None
         self._train_ahead: Any = None  # what is built of it before it is opened
@@ -256,6 +259,7 @@ class MainWindow(QMainWindow):
         if self.models is not None:
             self.models.end()
         self.live.close_recording()
+        self.companions.close()
         self.bridge.close()
         self.faces.close()
         super().closeEvent(event)
@@ -287,6 +291,7 @@ class MainWindow(QMainWindow):
             self._stage = mode.name
             self._run(self._model_of(mode.name))
         self.live.set_subject(mode.name == "faces")
+        self.companions.set_active(mode.name == "live")
         self.live.set_active(self._stages[mode.name] is self.live)
         self.faces.set_active(mode.name == "faces")
         self._live_showing(self.live.shows_picture)
@@ -406,6 +411,7 @@ class MainWindow(QMainWindow):
         self.bridge.refresh_cards()
         if name == self._model:  # its newest weights
             self.bridge.use(name)
+        self.companions.reload(name)
 
     def _discarded(self, name: str) -> None:
         self._forget_model(name)
@@ -425,6 +431,7 @@ class MainWindow(QMainWindow):
         self._cards = cards
         self._run(self._model_of(self._stage))  # what Live starts with is known now
         self.choice.fill(cards, self._model)
+        self.companions.set_cards(cards)
         if self.models is not None:
             self.models.set_cards(cards, self._model)
 
@@ -432,6 +439,7 @@ class MainWindow(QMainWindow):
         if state.phase == "ready":
             self.sight.set_card(state.card)
             self.faces.set_card(state.card)
+            self.companions.set_main(state.name)
         self.answer.set_model(state)
         if self._graphs or state.phase != "ready":
             self.inside.set_model(state)
@@ -742,6 +750,7 @@ class MainWindow(QMainWindow):
         self.more_action = self._add(
             "Show only what is &more sure", lambda: live.controls.change_score(5), keys="]", only_in=LOOKING
         )
+        self.also_action = self._add("Look with &other networks, too…", live.also.pick, keys="A", only_in="live")
         self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in=LOOKING)
         self.snapshot_action = self._add(
             "&Snapshot…",
@@ -867,6 +876,7 @@ class MainWindow(QMainWindow):
                     self.less_action,
                     self.more_action,
                     self.classes_action,
+                    self.also_action,
                     None,
                     self.record_action,
                     self.plain_action,
@@ -956,6 +966,8 @@ class MainWindow(QMainWindow):
         self._background.model_ready.connect(self._model_ready)
         self.inside.kernels_wanted.connect(self._load_kernels)
         theme.changed.connect(self._recolour)
+        self.companions.failed.connect(self.notices.error)
+        self.companions.faces.connect(self.faces.set_beside)
         self.faces.failed.connect(self.notices.error)
         self.faces.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.faces.stage_wanted.connect(self._show_stage)

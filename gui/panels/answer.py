@@ -8,9 +8,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QSize, Qt, QTimer, Signal
-from PySide6.QtWidgets import QHBoxLayout, QScrollArea, QVBoxLayout, QWidget
+from PySide6.QtWidgets import QScrollArea, QVBoxLayout, QWidget
 
 from gui.classified import ClassifierAnswer
+from gui.companion_controls import CompanionRows
+from gui.companions import Companions
 from gui.detected import DetectorAnswer
 from gui.reading import Place, Reading
 from gui.recognised import FacesAnswer
@@ -29,6 +31,7 @@ class AnswerPanel(QWidget):
         classes, boxes, faces: the answers of a classifier, of a detector and of a network for faces; the other ones
             are hidden.
         bars, input: of the classifier's answer.
+        beside: how the networks that look along are getting on.
     Signals:
         painted(Result): it is on the screen.
         region_chosen(int): whose bars are shown, where several digits were read; which face is looked at.
@@ -37,7 +40,7 @@ class AnswerPanel(QWidget):
     painted = Signal(object)
     region_chosen = Signal(int)
 
-    def __init__(self, sight: Sight, parent: QWidget | None = None) -> None:
+    def __init__(self, sight: Sight, companions: Companions, parent: QWidget | None = None) -> None:
         super().__init__(parent)
         self._unpainted: Result | None = None
         self._card: ModelCard | None = None
@@ -61,6 +64,7 @@ class AnswerPanel(QWidget):
         for answer in self._answers.values():
             layout.addWidget(answer, 1)
             answer.setVisible(answer is self._current)
+        self.beside = CompanionRows(companions)
         scroll = QScrollArea()
         scroll.setWidgetResizable(True)
         scroll.setWidget(content)
@@ -70,9 +74,14 @@ class AnswerPanel(QWidget):
         scroll.viewport().setAutoFillBackground(False)
         self.setAttribute(Qt.WidgetAttribute.WA_StyledBackground)
         set_role(self, sheet="true")
-        outer = QHBoxLayout(self)
+        foot = QVBoxLayout()  # always in sight, however long the answer is
+        foot.setContentsMargins(16, 0, 16, 0)
+        foot.addWidget(self.beside)
+        outer = QVBoxLayout(self)
         outer.setContentsMargins(0, 0, 0, 0)
-        outer.addWidget(scroll)
+        outer.setSpacing(0)
+        outer.addWidget(scroll, 1)
+        outer.addLayout(foot)
         self.setMinimumWidth(280)
         self._place: Place = "paper"
         self._slow = QTimer(self)

@@ -17,6 +17,8 @@ from engine import (
     Region,
     Result,
 )
+from gui.bridge import Bridge
+from gui.companions import Companions
 from gui.panels.answer import AnswerPanel
 from gui.settings import Settings
 from gui.sight import Sight
@@ -44,7 +46,7 @@ def result(*answers: Classification, text: str = "", colour: bool = False, paper
 
 @pytest.fixture
 def panel(qtbot) -> AnswerPanel:
-    panel = AnswerPanel(Sight(Settings()))
+    panel = AnswerPanel(Sight(Settings()), Companions(Bridge(), Settings()))
     qtbot.addWidget(panel)
     panel.resize(340, 680)
     panel.show()

@@ -13,6 +13,8 @@ from PySide6.QtWidgets import QApplication
 
 from engine import Detections, Frame, ModelCard, ModelState, Preprocess, Result
 from engine.images import letterbox
+from gui.bridge import Bridge
+from gui.companions import Companions
 from gui.detected import in_input
 from gui.live_picture import LivePicture, every_pixel
 from gui.overlay import ink_on, label_places, overlay_of, paint_overlay, painted_pixels
@@ -409,7 +411,7 @@ def test_a_picture_is_painted_once_for_a_result_and_zoom_shows_all_pixels(
 
 @pytest.fixture
 def panel(qtbot, sight: Sight) -> AnswerPanel:
-    panel = AnswerPanel(sight)
+    panel = AnswerPanel(sight, Companions(Bridge(), Settings()))
     qtbot.addWidget(panel)
     panel.resize(340, 680)
     panel.show()
