@@ -155,9 +155,10 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         required=True,
         metavar="PATH",
-        help="a folder with one sub-folder per class, or with MNIST's kind of IDX files; for a detector a JSON file in "
-        "COCO's format, its pictures beside it or in the tar files that it names; for a network for faces a CSV file "
-        "with pairs of pictures (file_a, file_b, same and, if there are folds, fold)",
+        help="a folder with one sub-folder per class, or with MNIST's kind of IDX files; for a detector, or a network "
+        "that says what is in a picture, a JSON file in COCO's format, its pictures beside it or in the tar files that "
+        "it names; for a network for faces a CSV file with pairs of pictures (file_a, file_b, same and, if there are "
+        "folds, fold)",
     )
     evaluate.add_argument(
         "--root",
@@ -517,6 +518,8 @@ def _evaluate(options: argparse.Namespace) -> int:
         return _evaluate_faces(card, options)
     if options.classes:
         raise EngineError(f"“{card.name}” is no detector, so --classes has nothing to do.", "Leave it out.")
+    if card.many and (options.data.suffix.lower() == ".json" or (options.data / "val.json").is_file()):
+        return _evaluate_tags(card, options)
     pictures = _labelled(options.data, card)
     measured = evaluate(Classifier(card, interactive=False), pictures)
     measured = {"model": card.name, "data": str(options.data), **measured}
@@ -528,6 +531,35 @@ def _evaluate(options: argparse.Namespace) -> int:
     widest = max(len(label) for label in measured["per_class"])
     for label, accuracy in measured["per_class"].items():
         _say(f"  {label:<{widest}}  {'no pictures' if accuracy is None else f'{accuracy:.2%}'}")
+    return 0
+
+
+def _evaluate_tags(card: ModelCard, options: argparse.Namespace) -> int:
+    from engine.vision.classify import Classifier
+    from engine.vision.evaluate import evaluate_tags
+
+    measured = evaluate_tags(
+        Classifier(card, interactive=False), options.data, unreadable=lambda error: _complain(error)
+    )
+    if options.json:
+        _print_json(
+            {
+                "model": card.name,
+                "data": str(options.data),
+                "count": measured.count,
+                "map": measured.map,
+                "per_class": dict(measured.ap),
+                "pictures": dict(measured.pictures),
+            }
+        )
+        return 0
+    _say(f"{card.name} on {options.data}: mAP {measured.map:.2%} in {measured.count} pictures")
+    _say("average precision of each class, pictures ranked by its probability:")
+    widest = max(len(label) for label in measured.ap)
+    for label, share in sorted(measured.ap.items(), key=lambda each: each[1] or 0.0, reverse=True):
+        count = measured.pictures[label]
+        what = "in no picture" if share is None else f"{share:7.2%}  in {count} picture{'' if count == 1 else 's'}"
+        _say(f"  {label:<{widest}}  {what}")
     return 0
 
 

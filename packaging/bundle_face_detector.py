@@ -7,31 +7,20 @@ beside them.
 
 from __future__ import annotations
 
-import argparse
 import dataclasses
-import hashlib
 import json
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
-import torch
+import shipped
 from pycocotools import mask
-from safetensors.torch import load_file, save_file
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from engine.coco import read_coco
+from engine.images import read_picture
+from engine.measure import Truth, average_precision
+from engine.types import Detections, Image, ModelCard
+from engine.vision.detect import Detector
 
-from engine import zoo  # noqa: E402
-from engine.coco import read_coco  # noqa: E402
-from engine.images import read_picture  # noqa: E402
-from engine.measure import Truth, average_precision  # noqa: E402
-from engine.types import Detections, Image, ModelCard  # noqa: E402
-from engine.vision.detect import Detector  # noqa: E402
-
-MODELS = ROOT / "resources" / "models"
-RECIPES = [ROOT / "resources" / "recipes" / f"{name}.toml" for name in ("face-detector", "face-detector-settle")]
 SIZE = 512  # side of the square in use: larger than while learning, since a face in a room is small
 SHOWN = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 FALSE_BOXES = 0.1  # of a photograph without a face, at most
@@ -46,38 +35,11 @@ of groups, crowds and single faces; false boxes on photographs of COCO without a
 research alone: this network is for learning and for use at home, and not for deciding about people."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it only show the card's figures")
-    options = parser.parse_args()
-    if options.run is not None:
-        bundle(options.run, Path(os.environ.get("CONVSCOPE_DATA", ROOT.parent / "shared" / "data")))
-    for name, value in zoo.read_card(MODELS / "face-detector.json").metrics.items():
-        print(f"{name:60} {value:.4f}")
-
-
-def bundle(run: Path, data: Path) -> None:
-    """Weights and card of `run` into the resources, with measured figures."""
-    weights = MODELS / "face-detector.safetensors"
-    state = load_file(run / "model.safetensors")
-    save_file({name: value.to(torch.float16) for name, value in state.items()}, weights)
-    weights.chmod(0o644)
-    card = zoo.read_card(run / "model.json")
-    card = dataclasses.replace(
-        card,
-        name="face-detector",
-        title="Face detector",
-        preprocess=dataclasses.replace(card.preprocess, size=SIZE),
-        weights=weights,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        parameters=sum(value.numel() for value in state.values()),
-        recipe="\n".join(path.read_text(encoding="utf-8") for path in RECIPES),
-        licence="MIT",
-        origin="bundled",
-        notes=NOTES,
-        metrics={},
-    )
-    zoo.write_card(measured(card, data), MODELS / "face-detector.json")
+def bundle(run: Path, data: Path) -> ModelCard:
+    """Weights of `run` into the resources, and their card."""
+    stages = ("face-detector", "face-detector-settle")
+    card = shipped.half(run, "face-detector", title="Face detector", recipes=stages, notes=NOTES)
+    return measured(dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE)), data)
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:
@@ -145,4 +107,4 @@ def without_faces(data: Path) -> list[Image]:
 
 
 if __name__ == "__main__":
-    main()
+    shipped.main(__doc__, "face-detector", bundle)

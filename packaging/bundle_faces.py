@@ -7,30 +7,19 @@ detector's landmarks), fits the calibration and the threshold, and writes the ca
 
 from __future__ import annotations
 
-import argparse
 import csv
 import dataclasses
 import gzip
-import hashlib
-import os
-import sys
 from pathlib import Path
 
 import numpy as np
-import torch
-from safetensors.torch import load_file, save_file
+import shipped
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.insert(0, str(ROOT))
+from engine.measure import calibrated, separation, verification
+from engine.types import ModelCard
+from engine.vision.evaluate import embed_crops, open_set, read_pairs
+from engine.vision.faces import FaceReader
 
-from engine import zoo  # noqa: E402
-from engine.measure import calibrated, separation, verification  # noqa: E402
-from engine.types import ModelCard  # noqa: E402
-from engine.vision.evaluate import embed_crops, open_set, read_pairs  # noqa: E402
-from engine.vision.faces import FaceReader  # noqa: E402
-
-MODELS = ROOT / "resources" / "models"
-RECIPE = ROOT / "resources" / "recipes" / "faces.toml"
 STRANGERS_NAMED = 0.02  # of strangers, at most, with 30 people enrolled
 
 NOTES = """\
@@ -41,37 +30,9 @@ worse with children, with people of other origins, with masks and with profiles,
 training pictures are for research alone: this network is for learning and for use at home, and not for security."""
 
 
-def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it only show the card's figures")
-    options = parser.parse_args()
-    if options.run is not None:
-        bundle(options.run, Path(os.environ.get("CONVSCOPE_DATA", ROOT.parent / "shared" / "data")) / "faces")
-    card = zoo.read_card(MODELS / "faces.json")
-    for name, value in card.metrics.items():
-        print(f"{name:70} {value:.4f}")
-    print("threshold", card.threshold, "calibration", card.calibration)
-
-
-def bundle(run: Path, data: Path) -> None:
-    """Weights and card of `run` into the resources, with measured figures."""
-    weights = MODELS / "faces.safetensors"
-    state = load_file(run / "model.safetensors")
-    save_file({name: value.to(torch.float16) for name, value in state.items()}, weights)
-    weights.chmod(0o644)
-    card = dataclasses.replace(
-        zoo.read_card(run / "model.json"),
-        name="faces",
-        title="Faces",
-        weights=weights,
-        sha256=hashlib.sha256(weights.read_bytes()).hexdigest(),
-        recipe=RECIPE.read_text(encoding="utf-8"),
-        licence="MIT",
-        origin="bundled",
-        notes=NOTES,
-        metrics={},
-    )
-    zoo.write_card(measured(card, data), MODELS / "faces.json")
+def bundle(run: Path, data: Path) -> ModelCard:
+    """Weights of `run` into the resources, and their card."""
+    return measured(shipped.half(run, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:
@@ -113,4 +74,4 @@ def _held(data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    main()
+    shipped.main(__doc__, "faces", bundle)

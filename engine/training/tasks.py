@@ -284,7 +284,7 @@ class Tags:
         return float(np.mean(losses)), float(measured.mean()) if len(measured) else 0.0
 
     def _middle(self, row: int) -> tuple[Tensor, Tensor]:
-        """The centre of a validation picture as it is seen in use ``(3, S, S)``, and the classes in it ``(C,) bool``."""
+        """The centre of a validation picture, as it is seen in use ``(3, S, S)``, and what is in it ``(C,) bool``."""
         scenes, transform = self._data.validation, self._data.transforms[row]
         wide, high = (float(side) for side in scenes.sizes[row])
         side = max(1, round(min(wide, high)))

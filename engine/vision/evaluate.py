@@ -1,6 +1,7 @@
 """Measuring networks on pictures of which the truth is known.
 
-A detector: a file in COCO's format in, average precision out (`evaluate`). A network for faces: a list of pairs of
+A detector: a file in COCO's format in, average precision out (`evaluate`); the same for a classifier that says which
+classes are in a picture (`evaluate_tags`). A network for faces: a list of pairs of
 pictures in, how well it tells one person from two (`verify`); and embeddings of many people in, how well it names those
 who are enrolled and leaves strangers unnamed (`open_set`).
 """
@@ -10,7 +11,7 @@ from __future__ import annotations
 import csv
 import tarfile
 import zlib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from lzma import LZMAError
 from pathlib import Path, PurePosixPath
@@ -21,10 +22,20 @@ from numpy.typing import NDArray
 from engine.coco import read_coco
 from engine.errors import EngineError
 from engine.images import decode_picture
-from engine.measure import Precision, Separation, Truth, Verified, average_precision, separation, verification
+from engine.measure import (
+    Precision,
+    Separation,
+    Truth,
+    Verified,
+    average_precision,
+    ranking_precision,
+    separation,
+    verification,
+)
 from engine.opencv import cv2
 from engine.recognition import Recogniser
-from engine.types import Detections, Floats, Image
+from engine.types import Detections, Floats, Frame, Image
+from engine.vision.classify import Classifier
 from engine.vision.detect import Detector
 from engine.vision.faces import FaceReader
 
@@ -70,6 +81,80 @@ def evaluate(
             "They must lie beside it, or in the tar files that it names.",
         )
     return average_precision(found, truth, labels=labels)
+
+
+@dataclass(frozen=True)
+class TagPrecision:
+    """How well a classifier says which classes are in pictures, in 0..1.
+
+    Attributes:
+        map: mean of `ap` over the classes that are in any picture.
+        ap: average precision of each class by name; None where no picture has it.
+        pictures: in how many pictures each class is.
+        count: pictures.
+    """
+
+    map: float
+    ap: Mapping[str, float | None]
+    pictures: Mapping[str, int]
+    count: int
+
+
+_SEEN = 0.25  # share of a box that must be in what the network sees, so that its class is there
+
+
+def evaluate_tags(
+    classifier: Classifier, path: Path, *, unreadable: Callable[[EngineError], object] = lambda _: None
+) -> TagPrecision:
+    """Average precision of the classes that both the classifier and the file know, pictures ranked by probability.
+
+    A class is in a picture if a quarter of one of its boxes is in the part that the network sees.
+
+    Args:
+        path: a file in COCO's format, or a folder with a ``val.json``.
+        unreadable: is told of each picture that is left out because it cannot be read.
+
+    Raises:
+        EngineError: the file is missing or not in COCO's format, none of its pictures can be read, or no class is
+            shared.
+    """
+    path = path / "val.json" if path.is_dir() else path
+    listed = read_coco(path)
+    labels = _shared(classifier.card.classes, listed.classes, path, ())
+    mine = [classifier.card.classes.index(name) for name in labels]
+    number = np.array([labels.index(name) if name in labels else -1 for name in listed.classes])
+    scores: list[Floats] = []
+    there: list[NDArray[np.bool_]] = []
+    known: list[NDArray[np.bool_]] = []
+    for entry, image in listed.pictures(unreadable):
+        (region,) = classifier.predict(Frame(image, "measure", len(scores), 0.0)).regions
+        real, edges = entry.truth, np.array(region.box, np.float32)
+        inside = np.concatenate(
+            [np.maximum(real.xyxy[:, :2], edges[:2]), np.minimum(real.xyxy[:, 2:], edges[2:])], axis=1
+        )
+        seen, whole = ((each[:, 2:] - each[:, :2]).clip(0).prod(axis=1) for each in (inside, real.xyxy))
+        shown = number[real.class_id[(seen >= _SEEN * whole) & (seen > 0)]]
+        here, told = np.zeros(len(labels), bool), np.ones(len(labels), bool)
+        here[shown[shown >= 0]] = True
+        if real.known is not None:
+            told[:] = False
+            told[[int(number[each]) for each in real.known if number[each] >= 0]] = True
+        scores.append(region.classification.probabilities[mine])
+        there.append(here)
+        known.append(told | here)
+    if not scores:
+        raise EngineError(
+            f"None of the pictures of {path} can be read.",
+            "They must lie beside it, or in the tar files that it names.",
+        )
+    precision = ranking_precision(np.stack(scores), np.stack(there), np.stack(known))
+    measured = precision[np.isfinite(precision)]
+    return TagPrecision(
+        float(measured.mean()) if len(measured) else 0.0,
+        {name: float(share) if np.isfinite(share) else None for name, share in zip(labels, precision, strict=True)},
+        {name: int(count) for name, count in zip(labels, np.stack(there).sum(axis=0), strict=True)},
+        len(scores),
+    )
 
 
 def _shared(known: tuple[str, ...], there: tuple[str, ...], path: Path, only: Sequence[str]) -> tuple[str, ...]:

@@ -24,7 +24,10 @@ from engine.training.assign import detection_loss
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Step, Stopped
 from engine.training.fit import fit
+from engine.types import Frame
 from engine.vision import open_reader
+from engine.vision.classify import Classifier
+from engine.vision.evaluate import evaluate_tags
 
 COLOURS = {"red": (220, 30, 30), "blue": (30, 30, 220)}
 NAMES = tuple(COLOURS)
@@ -318,14 +321,53 @@ def test_a_run_learns_boxes_and_the_card_finds_them(data: SceneData, folder: Pat
     assert card.task == "detection" and card.classes == NAMES and card.boxes == "distances"
     assert card.metrics["validation mAP@0.5"] == pytest.approx(end.best_accuracy)
     reader = open_reader(card)
-    from engine.types import Frame
-
     picture = read_picture(folder / "val-0.png")
     found = reader.predict(Frame(picture, "test", 0, 0.0)).detections
     assert found is not None and len(found) and found.confidence[0] > 0.2
     x0, y0, x1, y1 = found.xyxy[0]
     middle = picture[int((y0 + y1) / 2), int((x0 + x1) / 2)]
     assert np.abs(middle.astype(int) - COLOURS[NAMES[int(found.class_id[0])]]).max() < 25
+
+
+def test_a_run_learns_what_is_in_pictures_and_the_card_says_it(
+    data: SceneData, folder: Path, tmp_path: Path, home: Path
+) -> None:
+    config = TrainingConfig(
+        data="coco", model="small", image_size=96, epochs=24, batch_size=8, learning_rate=0.003, dropout=0.0, seed=3
+    )
+    events = list(fit(config, data, folder=tmp_path))
+    started, end = events[0], events[-1]
+    assert isinstance(started, Started) and started.task == "tags"
+    assert isinstance(end, Stopped) and end.reason == "finished" and "average precision of the classes" in end.message
+    card = zoo.read_card(tmp_path / "model.json")
+    assert card.task == "classification" and card.many and card.classes == NAMES
+    classifier = Classifier(card)
+    assert classifier.card.layers[-1].title == "sigmoid"
+    measured = evaluate_tags(classifier, folder)
+    assert set(measured.ap) == {"blue", "red"} and measured.count == 16 and measured.map > 0.9
+    assert measured.map == pytest.approx(end.best_accuracy, abs=0.08)  # the trainer's pictures are resized twice
+    both, none = np.full((96, 96, 3), 120, np.uint8), np.full((96, 96, 3), 120, np.uint8)
+    both[20:45, 15:40], both[50:75, 50:75] = COLOURS["red"], COLOURS["blue"]
+    seen = [classifier.predict(Frame(picture, "test", 0, 0.0)).classification for picture in (both, none)]
+    assert seen[0] is not None and seen[0].probabilities.sum() > 1.3  # each by itself: not shares of one
+    assert seen[1] is not None and seen[1].probabilities.max() < 0.5
+
+
+def test_pictures_of_which_nothing_is_known_are_not_learnt_from(tmp_path: Path) -> None:
+    write_part(tmp_path, "train", 4, seed=5)
+    write_part(tmp_path, "val", 2)
+
+    def edit(values: dict[str, Any]) -> None:
+        values["sources"] = [{"name": "cups", "labelled_classes": []}]
+        for picture in values["images"][:2]:
+            picture["source"] = "cups"
+        values["annotations"] = [each for each in values["annotations"] if each["image_id"] != 0]
+
+    change(tmp_path / "train.json", edit)
+    read = load_coco(tmp_path, image_size=64)
+    kept = read.only(["red", "blue"]).train
+    assert len(read.train) == 4 and len(kept) == 3  # the second has a box, the first neither box nor anything known
+    assert torch.equal(kept.images, read.train.images[1:])
 
 
 def test_a_run_of_boxes_that_was_broken_off_goes_on_along_the_same_curve(data: SceneData, tmp_path: Path) -> None:
@@ -341,7 +383,9 @@ def test_a_run_of_boxes_that_was_broken_off_goes_on_along_the_same_curve(data: S
 
 def test_a_network_and_data_that_do_not_suit_each_other_are_said_so(data: SceneData) -> None:
     with pytest.raises(EngineError, match="pictures with boxes"):
-        next(iter(fit(TrainingConfig(data="coco", model="small"), data)))
+        next(iter(fit(TrainingConfig(data="coco", model="faces"), data)))
+    with pytest.raises(EngineError, match="only one class"):
+        next(iter(fit(TrainingConfig(data="coco", model="small"), data.only(["red"]))))
     digits = DATASETS["synthetic-digits"].load(count=40)  # type: ignore[call-arg]
     with pytest.raises(EngineError, match="learns from pictures with boxes"):
         next(iter(fit(TrainingConfig(model="detector"), digits)))

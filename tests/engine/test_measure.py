@@ -13,6 +13,7 @@ from engine.measure import (
     average_precision,
     calibrated,
     calibration_error,
+    ranking_precision,
     separation,
     verification,
 )
@@ -129,6 +130,17 @@ def test_calibration_error_is_the_gap_between_confidence_and_truth() -> None:
     confidences = np.array([0.9] * 10 + [0.6] * 10)
     hits = np.array([True] * 9 + [False] + [True] * 3 + [False] * 7)
     assert calibration_error(confidences, hits) == pytest.approx(0.5 * 0.0 + 0.5 * 0.3)
+
+
+def test_pictures_are_ranked_by_class_and_what_cannot_be_told_does_not_count() -> None:
+    scores = np.array([[0.9, 0.2, 0.5], [0.8, 0.9, 0.4], [0.7, 0.1, 0.3], [0.95, 0.3, 0.2]], np.float32)
+    there = np.array([[1, 0, 0], [0, 1, 0], [1, 0, 0], [0, 1, 0]], bool)
+    known = np.ones((4, 3), bool)
+    first, second, third = ranking_precision(scores, there, known)
+    assert first == pytest.approx((1 / 2 + 2 / 4) / 2)  # second and last of four
+    assert second == 1 and np.isnan(third)
+    known[3, 0] = False  # the surest of the first class may be right after all
+    assert ranking_precision(scores, there, known)[0] == pytest.approx((1 / 1 + 2 / 3) / 2)
 
 
 # --- faces
