@@ -23,6 +23,7 @@ from engine.types import Frame, ModelCard, Result
 if TYPE_CHECKING:
     from engine.recognition import Recogniser
     from engine.vision import Reader
+    from engine.vision.classify import Classifier
     from engine.vision.faces import FaceFollower
     from engine.vision.track import Follower
 
@@ -40,6 +41,7 @@ class ModelState:
         device, why: where the network runs and why there ("CPU · OpenVINO", "no CUDA device found").
         error: why loading failed.
         generation: counts networks that became ready; the results of the one that runs carry it.
+        explains: the network can tell where it found what it says (`LiveSession.explain`).
     """
 
     name: str
@@ -49,6 +51,7 @@ class ModelState:
     why: str = ""
     error: EngineError | None = None
     generation: int = 0
+    explains: bool = False
 
 
 class LiveSession:
@@ -90,6 +93,7 @@ class LiveSession:
         self._layer: str | None = None
         self._region = 0
         self._people: Recogniser | None = None
+        self._explaining = False
         self._share = share
         self._last: Frame | None = None
         self._ending = False
@@ -98,6 +102,7 @@ class LiveSession:
         self._kept: list[tuple[ModelCard, int, Reader]] = []  # with the time at which the weights were written
         self._follower: Follower | None = None  # where the network detects things
         self._faces: FaceFollower | None = None  # where it is one for faces
+        self._classifier: Classifier | None = None  # where it is one that can explain itself
         self._generation = 0
         self._failing = False
         self._worker = Worker("inference", self._run)
@@ -148,12 +153,20 @@ class LiveSession:
             self._share = share
         self.frames.wake()
 
+    def explain(self, on: bool) -> None:
+        """Give with every result where the class was found, if the network can tell; what is shown is read again."""
+        with self._lock:
+            changed, self._explaining = self._explaining != on, on
+        if changed:
+            self.frames.wake()
+
     # ----------------------------------------------------------------------------- in the inference thread
 
     def _run(self, stop: Flag) -> None:
         loaded = 0
         watched: tuple[str | None, int] = (None, 0)
         compared: Recogniser | None = None
+        explained = False
         read: Frame | None = None
         while True:
             frame = self.frames.take(None)
@@ -166,7 +179,7 @@ class LiveSession:
                 self._load(wanted, asked)
                 frame = self.frames.take() or self._last
             with self._lock:
-                watch, people = (self._layer, self._region), self._people
+                watch, people, explaining = (self._layer, self._region), self._people, self._explaining
                 if asked != self._asked:  # yet another network was asked for meanwhile
                     continue
             if watch != watched:
@@ -175,9 +188,14 @@ class LiveSession:
             if people is not compared:
                 compared = people
                 frame = frame or (self._last if self._faces is not None else None)
+            if explaining != explained:
+                explained = explaining
+                frame = frame or (self._last if self._classifier is not None else None)
             if frame is not None and self._reader is not None:
                 if self._faces is not None:
                     self._faces.people = people
+                if self._classifier is not None:
+                    self._classifier.explains = explaining
                 began = self._clock()
                 self._read(frame, self._reader, watch, again=frame is read)
                 read = frame
@@ -197,7 +215,7 @@ class LiveSession:
         try:
             card = zoo.model_card(name)
             reader = self._open(card, asked)
-            follower, faces = None, None
+            follower, faces, classifier = None, None, None
             if card.task == "detection":
                 from engine.vision.track import Follower
 
@@ -207,6 +225,11 @@ class LiveSession:
 
                 assert isinstance(reader, FaceReader)
                 faces = FaceFollower(reader)
+            else:
+                from engine.vision.classify import Classifier
+
+                assert isinstance(reader, Classifier)
+                classifier = reader if reader.can_explain else None
         except Cancelled:  # another one is wanted by now, or none
             return
         except EngineError as error:
@@ -217,12 +240,13 @@ class LiveSession:
             failure = EngineError(f"The model “{name}” could not be loaded.", f"{type(error).__name__}: {error}")
             self._tell(ModelState(name, "failed", error=failure, generation=self._generation))
             return
-        self._reader, self._follower, self._faces = reader, follower, faces
+        self._reader, self._follower, self._faces, self._classifier = reader, follower, faces, classifier
         self._generation += 1
         self._failing = False
         self.results.take()  # what the network before has read and nobody has seen
         device = reader.network.device
-        self._tell(ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation))
+        state = ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation)
+        self._tell(dataclasses.replace(state, explains=classifier is not None))
 
     def _open(self, card: ModelCard, asked: int) -> Reader:
         """The network of a card. The two that ran last are kept: going to and fro between them takes no time."""

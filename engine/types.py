@@ -62,11 +62,13 @@ class Classification:
         labels: names of the classes.
         probabilities: (C,) float32; sums to 1 unless several classes may be true (`ModelCard.many`).
         rejected: the network says that this is none of its classes.
+        many: each class has a probability of its own; several may be there, or none.
     """
 
     labels: tuple[str, ...]
     probabilities: Floats
     rejected: bool = False
+    many: bool = False
 
     def __post_init__(self) -> None:
         if self.probabilities.shape != (len(self.labels),):
@@ -84,6 +86,10 @@ class Classification:
         """All classes with their probabilities, most probable first."""
         order = np.argsort(-self.probabilities, kind="stable")
         return [(self.labels[i], float(self.probabilities[i])) for i in order]
+
+    def there(self) -> list[tuple[str, float]]:
+        """The classes that are more likely in the picture than not, where there may be several, the likeliest first."""
+        return [(label, share) for label, share in self.ranked() if share >= 0.5]
 
 
 @dataclass(frozen=True, eq=False)
@@ -177,7 +183,8 @@ class Result:
     `network_input`, the very square that it saw, (S, S, 3) uint8.
     A network for faces gives `faces`, and `detections` of the class "face" in the same order.
     For a classifier `classification` is the whole frame's (of the first region, where there are several) and
-    `regions` holds every part that was read, from left to right; `text` is the number that they spell.
+    `regions` holds every part that was read, from left to right; `text` is the number that they spell; `heat` is where
+    the likeliest class was found, if that was asked for and the network's shape can tell.
     """
 
     frame: Frame
@@ -190,7 +197,24 @@ class Result:
     network_input: Image | None = None
     faces: tuple[FaceMatch, ...] | None = None
     activations: Activations | None = None
+    heat: Heat | None = None
     timings: Timings = field(default_factory=Timings)
+
+
+@dataclass(frozen=True, eq=False)
+class Heat:
+    """Where a classifier found what speaks for a class (class activation map, Zhou et al. 2016).
+
+    Attributes:
+        label: the class.
+        values: (h, w) float32, what each cell adds to the class, as a share of the most that any adds; 0 where it
+            speaks against it.
+        box: x0, y0, x1, y1 of the part of the frame that the cells cover, in pixels.
+    """
+
+    label: str
+    values: Floats
+    box: Box
 
 
 @dataclass(frozen=True)

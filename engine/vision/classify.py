@@ -16,7 +16,19 @@ import numpy as np
 
 from engine import images, runtime, zoo
 from engine.opencv import cv2
-from engine.types import Activations, Box, Classification, Floats, Frame, Image, ModelCard, Region, Result, Timings
+from engine.types import (
+    Activations,
+    Box,
+    Classification,
+    Floats,
+    Frame,
+    Heat,
+    Image,
+    ModelCard,
+    Region,
+    Result,
+    Timings,
+)
 
 _MOST_AT_ONCE = 64  # inputs in one run of the network
 _SURE = 0.8  # least probability of a digit that is searched for in a camera's picture
@@ -47,6 +59,7 @@ class Classifier:
     Attributes:
         card: with its layers filled.
         network: what runs it; knows its device.
+        explains: each result has its `heat`, where `can_explain`; may be set between two frames.
     """
 
     def __init__(
@@ -69,6 +82,9 @@ class Classifier:
         self._shift = (-mean / std).astype(np.float32)[:, None, None]
         self._reject = card.classes.index(card.reject) if card.reject else -1
         self._names = {layer.name: layer for layer in self.network.layers}
+        self.explains = False
+        self._evidence = _evidence(self.card)
+        self._votes: Floats | None = None  # (classes, maps), read when they are first asked for
         self.probabilities(self._blank(1))
 
     def predict(self, frame: Frame, *, layer: str | None = None, region: int = 0, generation: int = 0) -> Result:
@@ -96,17 +112,45 @@ class Classifier:
             values = probabilities if maps is None else maps
             shape = self._names[watched].shape
             activations = Activations(watched, np.ascontiguousarray(values[rows[region]]).reshape(shape), region)
+        heat = None
+        if self.explains and self._evidence is not None and rows:
+            known = None if maps is None or asked != self._evidence[0] else maps[rows[0] : rows[0] + 1]
+            heat = self._heat(batch[rows[0] : rows[0] + 1], regions[0], known)
         done = time.perf_counter()
         return Result(
             frame=frame,
             model=self.card.name,
             generation=generation,
+            heat=heat,
             classification=regions[0].classification if regions else None,
             regions=regions,
             text=self.text(regions),
             activations=activations,
             timings=Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered),
         )
+
+    @property
+    def can_explain(self) -> bool:
+        """Whether this network's shape can tell where it found a class: its answer is a mean over places."""
+        return self._evidence is not None
+
+    def _heat(self, batch: Floats | Image, region: Region, maps: Floats | None) -> Heat | None:
+        """What each place adds to the likeliest class: the mean over them is the class's logit."""
+        assert self._evidence is not None
+        spread, last = self._evidence
+        if maps is None:
+            maps = self.network.run(batch, spread)[1]
+        if self._votes is None:
+            weights = zoo.kernels(self.card, last)
+            if weights is None or weights.shape[:2] != (len(self.card.classes), self._names[spread].shape[0]):
+                self._evidence = None  # a file without them, or another shape than the layers tell
+                return None
+            self._votes = weights.reshape(weights.shape[:2])
+        assert maps is not None
+        best = region.classification.best
+        values: Floats = np.tensordot(self._votes[best], maps[0], axes=1).astype(np.float32).clip(0)
+        values /= max(float(values.max()), 1e-9)
+        return Heat(region.classification.label, values, region.box)
 
     def classify(self, frames: Sequence[Frame]) -> list[tuple[Classification, ...]]:
         """What is in each of several frames, read together: the classification of each of its regions."""
@@ -164,7 +208,7 @@ class Classifier:
 
     def classification(self, probabilities: Floats) -> Classification:
         """One row of probabilities with the card's names and its rule for rejecting."""
-        return Classification(self.card.classes, probabilities, self._rejects(probabilities))
+        return Classification(self.card.classes, probabilities, self._rejects(probabilities), self.card.many)
 
     def text(self, regions: Sequence[Region]) -> str:
         """The number that the accepted regions spell; empty for a network that reads no digits."""
@@ -275,6 +319,17 @@ class Classifier:
 
     def _no_logits(self) -> Floats:
         return np.zeros((0, len(self.card.classes)), np.float32)
+
+
+def _evidence(card: ModelCard) -> tuple[str, str] | None:
+    """The last layer with places and the one layer of weights between their mean and the answer; None: it is not so."""
+    spread = [number for number, layer in enumerate(card.layers) if layer.shape[1] * layer.shape[2] > 1]
+    if not spread or card.preprocess.kind != "picture":
+        return None
+    weighed = [layer for layer in card.layers[spread[-1] + 1 :] if layer.weights]
+    if len(weighed) != 1 or weighed[0].shape != (len(card.classes), 1, 1):
+        return None
+    return card.layers[spread[-1]].name, weighed[0].name
 
 
 # ------------------------------------------------------------------------------------- writing held into a camera

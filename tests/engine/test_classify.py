@@ -98,6 +98,26 @@ def test_temperature_softens(home: Path, tiny: Classifier) -> None:
     assert other.label == one.label
 
 
+def test_where_several_may_be_true_each_class_has_a_probability_of_its_own(home: Path, colour: Classifier) -> None:
+    several = Classifier(dataclasses.replace(zoo.model_card("tiny-colour"), many=True))
+    inputs = np.random.default_rng(4).integers(0, 256, (3, 32, 32, 3), dtype=np.uint8)
+    logits = np.log(colour.probabilities(inputs))  # up to a number of each row
+    odds = several.probabilities(inputs)
+    assert several.card.layers[-1].title == "sigmoid" and colour.card.layers[-1].title == "softmax"
+    back = np.log(odds / (1 - odds))
+    assert np.abs((back - logits) - (back - logits).mean(axis=1, keepdims=True)).max() < 1e-3
+    assert np.abs(odds.sum(axis=1) - 1).min() > 1e-3
+    answer = several.predict(frame(inputs[0], drawing=False)).classification
+    assert answer is not None and answer.many
+    assert [label for label, _ in answer.there()] == [label for label, share in answer.ranked() if share >= 0.5]
+
+
+def test_what_has_several_layers_after_the_last_maps_cannot_tell_where(colour: Classifier) -> None:
+    colour.explains = True
+    assert not colour.can_explain
+    assert colour.predict(frame(np.zeros((32, 32, 3), np.uint8), drawing=False)).heat is None
+
+
 def test_rejects_by_the_cards_threshold(home: Path, tiny: Classifier) -> None:
     result = tiny.predict(frame(canvas("3"))).classification
     assert result is not None

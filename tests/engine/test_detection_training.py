@@ -333,7 +333,15 @@ def test_a_run_learns_what_is_in_pictures_and_the_card_says_it(
     data: SceneData, folder: Path, tmp_path: Path, home: Path
 ) -> None:
     config = TrainingConfig(
-        data="coco", model="small", image_size=96, epochs=24, batch_size=8, learning_rate=0.003, dropout=0.0, seed=3
+        data="coco",
+        model="objects",
+        width=0.25,
+        image_size=96,
+        epochs=24,
+        batch_size=8,
+        learning_rate=0.003,
+        dropout=0.0,
+        seed=3,
     )
     events = list(fit(config, data, folder=tmp_path))
     started, end = events[0], events[-1]
@@ -346,11 +354,14 @@ def test_a_run_learns_what_is_in_pictures_and_the_card_says_it(
     measured = evaluate_tags(classifier, folder)
     assert set(measured.ap) == {"blue", "red"} and measured.count == 16 and measured.map > 0.9
     assert measured.map == pytest.approx(end.best_accuracy, abs=0.08)  # the trainer's pictures are resized twice
-    both, none = np.full((96, 96, 3), 120, np.uint8), np.full((96, 96, 3), 120, np.uint8)
-    both[20:45, 15:40], both[50:75, 50:75] = COLOURS["red"], COLOURS["blue"]
-    seen = [classifier.predict(Frame(picture, "test", 0, 0.0)).classification for picture in (both, none)]
-    assert seen[0] is not None and seen[0].probabilities.sum() > 1.3  # each by itself: not shares of one
-    assert seen[1] is not None and seen[1].probabilities.max() < 0.5
+    classifier.explains = True
+    for name, (x, y) in {"red": (6, 6), "blue": (66, 66)}.items():
+        picture = np.full((96, 96, 3), 120, np.uint8)
+        picture[y : y + 24, x : x + 24] = COLOURS[name]
+        heat = classifier.predict(Frame(picture, "test", 0, 0.0)).heat
+        assert heat is not None and heat.label == name and heat.box == (0.0, 0.0, 96.0, 96.0)
+        assert heat.values.shape == (3, 3) and heat.values.max() == pytest.approx(1) and heat.values.min() >= 0
+        assert heat.values[y // 32, x // 32] > heat.values[2 - y // 32, 2 - x // 32]
 
 
 def test_pictures_of_which_nothing_is_known_are_not_learnt_from(tmp_path: Path) -> None:
