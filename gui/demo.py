@@ -183,6 +183,7 @@ class Demo:
         self.video()
         self.train()
         self.zoo()
+        self.faces()
         self.dark()
 
     def digits(self) -> None:
@@ -309,6 +310,47 @@ class Demo:
         self.shoot("models", "all networks, and what is known of one")
         self.window.use_model("digits")
         self.wait(lambda: self.window.inside.model_name == "digits", "the bundled network")
+
+    def faces(self) -> None:
+        """People who do not exist are enrolled and found again beside one who is not enrolled."""
+        from gui.drawn_people import CAST, group, portrait
+
+        window = self.window
+        window.set_mode("faces")
+        gallery, panel = window.faces.faces, window.faces.people
+        assert gallery is not None and panel is not None
+        self.wait(lambda: gallery.card is not None and self._ready, "the network for faces", seconds=900)
+        self.wait(lambda: panel.page is panel.welcome and gallery.state == "none", "the question for a gallery")
+        self.shoot("faces-welcome", "Faces asks before it keeps anything")
+        enrolled = list(CAST)[:-1]
+        for name in enrolled:
+            folder = self.home / "people" / name
+            folder.mkdir(parents=True)
+            for take in range(3):
+                portrait(CAST[name], take=take).save(str(folder / f"{take}.png"))
+        gallery.start_gallery()
+        self.wait(lambda: panel.page is panel.empty, "the empty gallery")
+        panel.add_from_folders(self.home / "people")
+        self.wait(panel.folders.add_button.isEnabled, "the faces in the folders", seconds=900)
+        panel.folders.add_button.click()
+        self.wait(lambda: gallery.scale is not None and len(gallery.people) == len(enrolled), "everybody's enrolment")
+        path = self.home / "a group.png"
+        group(list(CAST.values()), take=20).save(str(path))
+        window.open_path(path)
+        self.watch(lambda result: result.frame.source == path.name and bool(result.faces), "the faces in the group")
+        assert self.last is not None and self.last.faces is not None
+        found = sorted(self.last.faces, key=lambda face: face.box[0])
+        read = ", ".join(face.name or "unknown" for face in found)
+        window.sight.choose(0)
+        self.settle(1.0)
+        self.shoot("faces", "drawn people, found again beside somebody unknown", read=read)
+        panel.show_tab("threshold")
+        self.wait(lambda: panel.threshold.other.pairs, "the faces beside the threshold")
+        self.shoot("faces-threshold", "from which similarity on a face gets a name")
+        panel.show_tab("door")
+        self.shoot("faces-door", "the log of who comes is off until one wants it")
+        window.set_mode("draw")
+        self.wait(lambda: window.inside.model_name == "digits", "the network for digits")
 
     def dark(self) -> None:
         self.window.set_theme("dark")
