@@ -73,6 +73,7 @@ if TYPE_CHECKING:
     from engine.types import FaceMatch as FaceMatch
     from engine.types import FaceQuality as FaceQuality
     from engine.types import Frame as Frame
+    from engine.types import Heat as Heat
     from engine.types import Layer as Layer
     from engine.types import ModelCard as ModelCard
     from engine.types import Preprocess as Preprocess
@@ -111,8 +112,8 @@ _HOMES = {
     "engine.training.config": "Field TrainingConfig",
     "engine.training.events": "Epoch History Progress Started Step Stopped TrainingEvent",
     "engine.training.runs": "Run new_run runs",
-    "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch FaceQuality Frame Layer "
-    "ModelCard Preprocess Region Result Timings",
+    "engine.types": "NOT_A_DIGIT Activations Classification Detections Download FaceMatch FaceQuality Frame Heat "
+    "Layer ModelCard Preprocess Region Result Timings",
     "engine.vision": "open_reader",
     "engine.vision.faces": "FaceReader",
     "engine.zoo": "catalogue download_model import_onnx import_weights kernels model_card model_cards read_onnx "

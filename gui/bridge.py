@@ -71,6 +71,7 @@ class Bridge(QObject):
         self._wanted_model = ""
         self._wanted_layer: tuple[str | None, int] = (None, 0)
         self._people: Recogniser | None = None
+        self._explaining = False
         self._last_frame: Frame | None = None
         self._previews: Latest[Frame] = Latest(self._emit_previews)
         queued = Qt.ConnectionType.QueuedConnection
@@ -133,6 +134,13 @@ class Bridge(QObject):
             self._wanted_layer = (layer, region)
             if self._session is not None:
                 self._session.watch(layer, region)
+
+    def explain(self, on: bool) -> None:
+        """Ask with every result where the class was found, of networks that can tell."""
+        if on != self._explaining:
+            self._explaining = on
+            if self._session is not None:
+                self._session.explain(on)
 
     def set_people(self, people: Recogniser | None) -> None:
         """Recognise these people; what is shown is read again."""
@@ -269,6 +277,7 @@ class Bridge(QObject):
         session.use(self._wanted_model)
         session.watch(*self._wanted_layer)
         session.set_people(self._people)
+        session.explain(self._explaining)
         if self._last_frame is not None:
             session.submit(self._last_frame)
 

@@ -443,6 +443,12 @@ class ClassifierAnswer(QWidget):
             least = min(kept, key=lambda each: float(each.probabilities.max()))
             parts += f" · least sure: {least.label} with {float(least.probabilities.max()) * 100:.1f} %"
             return result.text, parts
+        if chosen.many:
+            there = chosen.there()
+            if not there:
+                return "Nothing that it knows", f"most likely {chosen.label}, with {sure * 100:.1f} %"
+            others = f"{len(there)} of its {len(chosen.labels)} classes are likely there" if len(there) > 1 else ""
+            return " · ".join(label for label, _ in there[:3]), others or f"{sure * 100:.1f} % sure"
         label = result.text or chosen.label
         rival = chosen.ranked()[1] if len(chosen.labels) > 1 else None
         line = f"{sure * 100:.1f} % sure"

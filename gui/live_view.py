@@ -255,6 +255,11 @@ class LiveStage(QWidget):
         self.loop = self._button("loop", "Begin again at the end (L)", self._loop_changed)
         self.loop.setCheckable(True)
         self.loop.setChecked(settings.flag("loop", True))
+        self.heat = self._button(
+            "heat", "Where it sees it: what speaks for its answer (H)", self._heat_changed
+        )
+        self.heat.setCheckable(True)
+        self.heat.setChecked(settings.flag("heat", False))
         self.scrub = QSlider(Qt.Orientation.Horizontal)
         self.scrub.setToolTip("Go to a place in the video")
         self.scrub.setAccessibleName("Place in the video")
@@ -295,6 +300,8 @@ class LiveStage(QWidget):
         places.addWidget(self._where)
         bar.addWidget(place)
         bar.addSeparator()
+        self._heat_place = bar.addWidget(self.heat)
+        self._heat_place.setVisible(False)
         bar.addWidget(self.record)
         bar.addWidget(self._recorded_so_far)
         bar.addWidget(self.shot)
@@ -325,6 +332,7 @@ class LiveStage(QWidget):
         self._keys = [
             self._key("Play or freeze", Qt.Key.Key_Space, self.toggle),
             self._key("Begin again at the end", Qt.Key.Key_L, self.loop.click),
+            self._key("Where it sees it", Qt.Key.Key_H, self._toggle_heat),
             self._key("Larger", Qt.Key.Key_Plus, lambda: self.picture.zoom(1.2)),
             self._key("Smaller", Qt.Key.Key_Minus, lambda: self.picture.zoom(1 / 1.2)),
             self._key("Move to the left", "Shift+Left", lambda: self.picture.pan(-0.1, 0)),
@@ -340,7 +348,7 @@ class LiveStage(QWidget):
             self._key("To the end", Qt.Key.Key_End, lambda: self.jump(float("inf"))),
         ]
         bridge.preview.connect(self._take_preview)
-        companions.seen.connect(self._seen_beside)
+        self.picture.seen_beside.connect(self._seen_beside)
         bridge.capture.connect(self._take_state)
         theme.changed.connect(self._recolour)
         self.picture.zoomed.connect(lambda zoom: self.whole.setEnabled(zoom > 1.0))
@@ -349,6 +357,7 @@ class LiveStage(QWidget):
         self._slow.timeout.connect(self._show_timings)
         self._recolour()
         self._enable()
+        bridge.explain(self.heat.isChecked())
 
     # what one may ask of it -----------------------------------------------------------------------------------------
 
@@ -539,6 +548,7 @@ class LiveStage(QWidget):
         """Another network runs, whose card `Sight` has: what was read belongs to the old one."""
         if state.phase == "ready":
             self.controls.set_network()
+            self._heat_place.setVisible(state.explains)
             self._invite()
             self._show_recording()
             if self.picture.frame is not None:
@@ -582,8 +592,16 @@ class LiveStage(QWidget):
 
     def _recolour(self) -> None:
         self.source.setIcon(theme.icon("live"))
-        for button in (self.play, self.previous, self.next, self.loop, self.record, self.shot, self.whole):
+        for button in (self.play, self.previous, self.next, self.loop, self.heat, self.record, self.shot, self.whole):
             button.setIcon(theme.icon(button.property("icon_name")))
+
+    def _toggle_heat(self) -> None:
+        if self._heat_place.isVisible():
+            self.heat.click()
+
+    def _heat_changed(self) -> None:
+        self._settings.set("heat", self.heat.isChecked())
+        self._bridge.explain(self.heat.isChecked())
 
     def _show(self, frame: Frame, result: Result | None) -> None:
         if not self.shows_picture:
@@ -683,7 +701,7 @@ class LiveStage(QWidget):
             self.recorder.take(self.picture.frame, self.picture.overlay, self.picture.label_font)
 
     def _seen_beside(self) -> None:
-        """Another network has seen something: the next frame shows it, or this one, where none comes."""
+        """What another network sees is drawn over a frame that stands still."""
         if not self.playing and self.shows_picture:
             self._record_shown()
 

@@ -19,7 +19,9 @@ from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
 from gui.sight import Sight, person_colour
 
 if TYPE_CHECKING:
-    from engine import Classification, FaceMatch, Result
+    from engine import Classification, FaceMatch, Heat, Result
+
+Rect: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
 SURE, UNSURE = "#ffd166", "#c5cad3"  # what a classifier has read, and what it rejects
 MANY = 25  # boxes; of more than these the brief name is enough
@@ -74,6 +76,7 @@ class Overlay:
     headline: str = ""
     chosen: int = -1
     beside: tuple[Beside, ...] = ()
+    heat: tuple[QImage, Rect] | None = None  # where the class was found, and the part of the picture that it covers
 
 
 def overlay_of(result: Result, sight: Sight) -> Overlay:
@@ -88,7 +91,21 @@ def overlay_of(result: Result, sight: Sight) -> Overlay:
         rejected = region.classification.rejected
         name = "" if rejected else region.classification.label
         marks.append(Mark(region.box, name, name, UNSURE if rejected else SURE, dashed=rejected, room=3.0))
-    return Overlay((width, height), tuple(marks), _headline(result))
+    heat = None if result.heat is None else (_heat_image(result.heat), result.heat.box)
+    return Overlay((width, height), tuple(marks), _headline(result), heat=heat)
+
+
+def _heat_image(heat: Heat) -> QImage:
+    """Nothing where there is nothing, and from dark red through orange to yellow where the class was found."""
+    share = heat.values.clip(0, 1)[..., None]
+    low, middle, high = (np.array(colour, np.float32) for colour in ((130, 10, 40), (240, 100, 20), (255, 235, 110)))
+    colours = np.where(share < 0.5, low + (middle - low) * 2 * share, middle + (high - middle) * (2 * share - 1))
+    pixels = np.concatenate([colours, 215 * share**0.8], axis=2).astype(np.uint8)
+    height, width = pixels.shape[:2]
+    cells = QImage(pixels.data, width, height, 4 * width, QImage.Format.Format_RGBA8888)
+    # The cells are few, and their edges are not the picture's: they flow into each other.
+    smooth = Qt.TransformationMode.SmoothTransformation
+    return cells.scaled(16 * width, 16 * height, Qt.AspectRatioMode.IgnoreAspectRatio, smooth)
 
 
 def _detected(sight: Sight) -> tuple[Mark, ...]:
@@ -135,13 +152,12 @@ def _headline(result: Result) -> str:
     whole: Classification | None = result.classification
     if whole is None or whole.rejected or not result.regions:
         return ""
+    if whole.many:
+        return " · ".join(f"{label} {share * 100:.0f} %" for label, share in whole.there()[:3])
     return f"{whole.label} · {float(whole.probabilities[whole.best]) * 100:.0f} %"
 
 
 # ------------------------------------------------------------------------------------------------------- painting
-
-
-Rect: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
 
 def paint_overlay(
@@ -157,6 +173,8 @@ def paint_overlay(
         over: the box under the mouse, whose label is shown whatever it covers.
     """
     painter.save()
+    if overlay.heat is not None:
+        _paint_heat(painter, *overlay.heat, overlay.size, place)
     own = len(overlay.marks)
     colours = [other.colour for other in overlay.beside for _ in other.marks]
     marks = (*overlay.marks, *(mark for other in overlay.beside for mark in other.marks))
@@ -187,6 +205,14 @@ def paint_overlay(
     if overlay.beside:
         _paint_legend(painter, overlay.beside, seen, font, unit)
     painter.restore()
+
+
+def _paint_heat(painter: QPainter, image: QImage, box: Rect, size: tuple[int, int], place: QRectF) -> None:
+    scale = place.width() / max(1, size[0])
+    x0, y0, x1, y1 = box
+    area = QRectF(place.left() + x0 * scale, place.top() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
+    painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+    painter.drawImage(area, image)
 
 
 def label_places(

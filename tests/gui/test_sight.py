@@ -11,8 +11,9 @@ from PySide6.QtCore import QEvent, QObject, QPoint, QPointF, QRectF, Qt
 from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter
 from PySide6.QtWidgets import QApplication
 
-from engine import Detections, Frame, ModelCard, ModelState, Preprocess, Result
+from engine import Classification, Detections, Frame, ModelCard, ModelState, Preprocess, Region, Result
 from engine.images import letterbox
+from engine.types import Heat
 from gui.bridge import Bridge
 from gui.companions import Companions
 from gui.detected import in_input
@@ -564,3 +565,27 @@ def test_damaged_settings_give_what_the_card_says(own_home: Path, qtbot) -> None
     sight = Sight(Settings())
     sight.set_card(card())
     assert (sight.min_score, sight.visible) == (0.3, frozenset(GOOD))
+
+
+def looked_at(probabilities: list[float], *, many: bool, heat: Heat | None = None) -> Result:
+    """What a classifier says of a black picture whose middle it sees."""
+    frame = Frame(np.zeros((480, 960, 3), np.uint8), "test", 0, 0.0)
+    answer = Classification(("cat", "dog", "car"), np.array(probabilities, np.float32), many=many)
+    region = Region((240.0, 0.0, 720.0, 480.0), answer, np.zeros((32, 32, 3), np.uint8))
+    return Result(frame, "looks", classification=answer, regions=(region,), heat=heat)
+
+
+def test_of_several_classes_in_a_picture_all_that_are_likely_are_named(sight: Sight) -> None:
+    assert overlay_of(looked_at([0.9, 0.05, 0.05], many=False), sight).headline == "cat · 90 %"
+    assert overlay_of(looked_at([0.7, 0.1, 0.9], many=True), sight).headline == "car 90 % · cat 70 %"
+    assert overlay_of(looked_at([0.3, 0.1, 0.2], many=True), sight).headline == ""
+
+
+def test_heat_glows_where_the_class_was_found_and_only_there(sight: Sight) -> None:
+    values = np.zeros((4, 4), np.float32)
+    values[2, 3] = 1.0
+    result = looked_at([0.9, 0.05, 0.05], many=False, heat=Heat("cat", values, (240.0, 0.0, 720.0, 480.0)))
+    pixels = painted_pixels(result.frame.image, overlay_of(result, sight), QFont()).astype(int)
+    hot, cold, outside = pixels[300, 660], pixels[440, 300], pixels[300, 60]
+    assert hot[0] > 150 and hot[0] > hot[2]
+    assert cold.max() < 12 and outside.max() == 0
