@@ -167,11 +167,12 @@ class Companion(QObject):
         says = "getting ready…" if self.state is None else ""
         if self.result is not None:
             drawn = overlay_of(self.result, self.sight)
-            marks, says = drawn.marks, drawn.headline
+            says = drawn.headline
+            if self.result.detections is not None:
+                # A little outside of the box: where another network has found the same thing, both are seen.
+                marks = tuple(replace(mark, room=3.0) for mark in drawn.marks)
             if self._nobody_known:
                 marks = tuple(replace(mark, text="face", brief="face") for mark in marks)
-        # A little outside of the box: where another network has found the same thing, both are seen.
-        marks = tuple(replace(mark, room=mark.room + 3.0) for mark in marks)
         self.beside = Beside(self.card.title, self.colour, marks, says)
 
     @property

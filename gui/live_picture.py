@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 MOST_ZOOM = 16.0
 LARGE = 3_000_000  # pixels; of a larger frame only those are made ready that can be seen
 SIGNAL = 4000  # milliseconds
+SOON = 60  # milliseconds until what another network has seen is drawn, unless a frame comes before
 _CLICK = 4.0  # pixels: a mouse that moved more than this between press and release has dragged
 
 
@@ -33,9 +34,11 @@ class LivePicture(QWidget):
         hint: what the person in front of the camera is to do; drawn large at the top, and in no recording.
     Signals:
         zoomed(float): 1 is all of it.
+        seen_beside(): what another network sees is drawn over the frame that is shown already.
     """
 
     zoomed = Signal(float)
+    seen_beside = Signal()
 
     def __init__(self, sight: Sight, companions: Companions | None = None, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -66,8 +69,12 @@ class LivePicture(QWidget):
         self.setAccessibleName("Live picture")
         sight.changed.connect(self._draw_again)
         sight.chosen_changed.connect(self._draw_again)
+        self._soon = QTimer(self)  # where frames follow each other, the next one shows it: nothing is drawn twice
+        self._soon.setSingleShot(True)
+        self._soon.setInterval(SOON)
+        self._soon.timeout.connect(self._draw_beside)
         if companions is not None:
-            companions.seen.connect(self._draw_again)
+            companions.seen.connect(lambda: self._soon.isActive() or self._soon.start())
 
     @property
     def frame(self) -> Frame | None:
@@ -92,6 +99,7 @@ class LivePicture(QWidget):
             self._frame = frame
             self._take_pixels()
         self._result = result
+        self._soon.stop()
         self._draw_again()
 
     def clear(self) -> None:
@@ -185,6 +193,10 @@ class LivePicture(QWidget):
             self.overlay = self._companions.over(self._frame, self.overlay)
         self._point()
         self.update()
+
+    def _draw_beside(self) -> None:
+        self._draw_again()
+        self.seen_beside.emit()
 
     def _keep_inside(self) -> None:
         """No edge of the picture comes into the window while the one across from it lies outside."""

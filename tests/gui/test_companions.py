@@ -318,10 +318,11 @@ def test_a_picture_by_itself_has_only_what_was_seen_in_it(stage: Stage) -> None:
     stage.ready("whole")
     one, other = frame(single=True), frame(single=True)
     answer = Classification(("cat", "dog"), np.array([0.25, 0.75], np.float32))
-    region = Region((0.0, 0.0, 200.0, 100.0), answer, np.zeros((64, 64, 3), np.uint8))
+    region = Region((50.0, 0.0, 150.0, 100.0), answer, np.zeros((64, 64, 3), np.uint8))
     stage.sees("whole", Result(one, "whole", 1, classification=answer, regions=(region,)))
-    says = [stage.companions.over(each, None).beside[0].says for each in (one, other)]  # type: ignore[union-attr]
-    assert says == ["dog · 75 %", ""]
+    drawn = [stage.companions.over(each, None).beside[0] for each in (one, other)]  # type: ignore[union-attr]
+    assert [each.says for each in drawn] == ["dog · 75 %", ""]
+    assert not drawn[0].marks, "one line, and no box, although it has not seen the edges"
     assert stage.companions.rows()[0].says == "dog · 75 %"
 
 
@@ -400,6 +401,7 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
     """The window in Live with a detector of ours that answers, and a network for faces that may look along."""
     write_detector(home)
     write_faces("tiny-faces")
+    (home / "window.ini").write_text("[General]\nfaces-model=tiny-faces\n")
     window = open_window(qtbot)
     window.set_mode("live")
     qtbot.waitUntil(lambda: ready(window) == "detector", timeout=240_000)
@@ -443,12 +445,15 @@ def test_a_network_for_faces_looks_along_without_a_gallery(window: MainWindow, q
     assert QImage(str(target)).convertToFormat(QImage.Format.Format_RGB32) == (
         window.live.picture.snapshot().convertToFormat(QImage.Format.Format_RGB32)
     )
-    window.set_mode("draw")
+    window.set_mode("models")
     assert window.answer.beside.isHidden() and not window.live.also.isVisible()
     window.set_mode("live")
-    assert window.live.also.isVisible()
+    qtbot.waitUntil(window.live.also.isVisible)
+    assert seen(window) == ["face", "face"], "the picture stands still, and so does what was seen in it"
     window.set_mode("faces")
-    assert not window.live.also.isVisible() and seen(window) == []
+    qtbot.waitUntil(lambda: not window.live.also.isVisible())
+    assert seen(window) == []
+    qtbot.waitUntil(lambda: ready(window) == "tiny-faces", timeout=240_000)
     window.close()
     again = open_window(qtbot)
     assert list(again.companions.chosen) == ["tiny-faces"]
