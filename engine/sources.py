@@ -270,6 +270,7 @@ class _VideoSource:
         self._begun = time.perf_counter()
         self._index = 0  # of the frame that is read next
         self._decoded = 0  # of the frame that the decoder gives next
+        self._seen = 1  # frames of which one knows that they are there
         self._recent: collections.deque[tuple[int, Image]] = collections.deque(
             maxlen=max(2, min(_KEPT_FRAMES, _KEPT_BYTES // (height * width * 3)))
         )
@@ -280,13 +281,30 @@ class _VideoSource:
             image = self._decode()
         if image is None:
             if not self.info.live:  # now the number of frames is known, whatever the header says
-                self.info = dataclasses.replace(self.info, frames=self._index)
+                self.info = dataclasses.replace(self.info, frames=self._end())
             return None
         now = time.perf_counter()
         clock = now - self._begun if self.info.live else self._index / self.info.fps
         frame = Frame(image, self.info.title, self._index, now, clock=clock)
         self._index += 1
         return frame
+
+    def _end(self) -> int:
+        """How many frames there are, where there is none at `_index`: after a jump the last one may lie far before."""
+        there, missing = self._seen, self._index
+        if there == missing:
+            return there
+        while there < missing:
+            middle = (there + missing) // 2
+            self._capture.set(cv2.CAP_PROP_POS_FRAMES, middle)
+            if self._capture.grab():
+                there = middle + 1
+            else:
+                missing = middle
+        self._capture.set(cv2.CAP_PROP_POS_FRAMES, 0)
+        self._waiting, self._decoded = None, 0
+        self._recent.clear()
+        return there
 
     def _decode(self) -> Image | None:
         """The frame at `_index`; what lies between it and where the decoder stands is kept, too."""
@@ -309,6 +327,7 @@ class _VideoSource:
                     return None
             rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
             index, self._decoded = self._decoded, self._decoded + 1
+            self._seen = max(self._seen, self._decoded)
             if not self.info.live:
                 self._recent.append((index, rgb))
             if index == self._index:

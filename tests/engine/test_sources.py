@@ -125,6 +125,27 @@ def test_header_that_promises_too_much_is_not_believed(make_video: Callable[...,
     source.close()
 
 
+def test_a_jump_behind_the_real_end_finds_it(make_video: Callable[..., Path]) -> None:
+    path = make_video(frames=20)
+    data = bytearray(path.read_bytes())
+    for place in (data.index(b"avih") + 8 + 16, data.index(b"strh") + 8 + 32):
+        data[place : place + 4] = (180).to_bytes(4, "little")
+    path.write_bytes(data)
+    source = open_source(str(path))
+    assert source.info.frames == 180  # may be true: there are bytes enough for them
+    source.seek(150)
+    assert source.read() is None
+    assert source.info.frames == 20
+    source.seek(150)
+    last = source.read()
+    assert last is not None and last.index == 19
+    source.seek(4)
+    again = source.read()
+    source.close()
+    assert again is not None and again.index == 4
+    assert abs(float(again.image.mean()) - (8 * 4 + 5)) < 4
+
+
 def test_pictures_of_a_folder_come_in_the_order_of_their_numbers(tmp_path: Path) -> None:
     (tmp_path / "more").mkdir()
     for name in ("p10.png", "p2.png", "p1.jpg", "more/p3.bmp"):
