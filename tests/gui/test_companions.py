@@ -128,7 +128,7 @@ def stage(qtbot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
 
 def frame(seconds: float = 0.0, *, source: str = "clip", single: bool = False) -> Frame:
     clock = None if single else seconds
-    return Frame(np.full((100, 200, 3), 90, np.uint8), source, 0, Bridge.now() + seconds, clock=clock)
+    return Frame(np.full((100, 200, 3), 90, np.uint8), source, 0, 1000.0 + seconds, clock=clock)
 
 
 def boxes(shown: Frame, *found: tuple[str, float], seconds: float = 0.02) -> Result:
