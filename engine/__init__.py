@@ -41,6 +41,7 @@ if TYPE_CHECKING:
     from engine.recognition import cluster as cluster
     from engine.recording import Recording as Recording
     from engine.recording import RecordingState as RecordingState
+    from engine.recording import left_over as left_over
     from engine.sealed import WrongPassphrase as WrongPassphrase
     from engine.sources import Camera as Camera
     from engine.sources import Capture as Capture
@@ -104,7 +105,7 @@ _HOMES = {
     "engine.liveness": "Liveness LivenessState screen_pattern",
     "engine.networks.onnx": "OnnxFound OnnxQuestion",
     "engine.recognition": "Comparisons Match Recogniser cluster",
-    "engine.recording": "Recording RecordingState",
+    "engine.recording": "Recording RecordingState left_over",
     "engine.sealed": "WrongPassphrase",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.speed": "Speed known_speeds measure_speed",

@@ -11,6 +11,7 @@ import collections
 import contextlib
 import logging
 import os
+import re
 import shutil
 import statistics
 from collections.abc import Callable
@@ -208,6 +209,8 @@ class Recording:
                     self._wake.clear()
         except EngineError as failure:
             error = failure
+        except OSError as failure:  # the disk has gone
+            error = store.write_error(self._file, failure)
         except Exception as failure:  # a picture that cannot be painted: what was written is kept
             _log.warning("recording %s", self._path.name, exc_info=True)
             error = EngineError(
@@ -326,6 +329,41 @@ class Recording:
         seconds = self._written / self._fps if phase in ("saved", "failed") and self._fps else self._at
         self._state = RecordingState(phase, path, seconds, _size_of(where), self._pictures, self._left_out, error)
         return self._state
+
+
+def left_over() -> list[Path]:
+    """Videos that a process was writing when it was killed, each told once; what cannot be played is deleted."""
+    folder, found = store.data_folder() / "recordings", []
+    for path in sorted(folder.glob("*")) if folder.is_dir() else []:
+        named = _UNFINISHED.fullmatch(path.name)
+        if named is None or _runs(int(named["process"])):
+            continue
+        with contextlib.suppress(OSError):
+            if not _plays(path):
+                path.unlink()
+                continue
+            kept = path.with_name(f"{named['stem']} (unfinished){path.suffix}")
+            number = 1
+            while kept.exists():
+                number += 1
+                kept = path.with_name(f"{named['stem']} (unfinished {number}){path.suffix}")
+            found.append(path.rename(kept))
+    return found
+
+
+_UNFINISHED = re.compile(r"(?P<stem>.+)-(?P<process>\d+)-\d+\.(mp4|mkv|avi)")
+
+
+def _runs(process: int) -> bool:
+    if os.name == "nt":  # a file that is being written cannot be renamed there
+        return False
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except OSError:
+        return True
+    return True
 
 
 def _plays(path: Path) -> bool:

@@ -226,6 +226,7 @@ class LiveStage(QWidget):
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
         self._for_faces = False
+        self._looked = False  # for recordings that were not finished
         self.picture = LivePicture(sight, companions)
         self.controls = SightControls(sight)
         self.recorder = Recorder(bridge, self)
@@ -255,9 +256,7 @@ class LiveStage(QWidget):
         self.loop = self._button("loop", "Begin again at the end (L)", self._loop_changed)
         self.loop.setCheckable(True)
         self.loop.setChecked(settings.flag("loop", True))
-        self.heat = self._button(
-            "heat", "Where it sees it: what speaks for its answer (H)", self._heat_changed
-        )
+        self.heat = self._button("heat", "Where it sees it: what speaks for its answer (H)", self._heat_changed)
         self.heat.setCheckable(True)
         self.heat.setChecked(settings.flag("heat", False))
         self.scrub = QSlider(Qt.Orientation.Horizontal)
@@ -519,6 +518,9 @@ class LiveStage(QWidget):
         if active:
             self._slow.start()
             self._find_cameras()
+            if not self._looked:
+                self._looked = True
+                self.recorder.look_for_unfinished(self._tell_unfinished)
             if self._resume:
                 self._resume = False
                 if source is None:
@@ -710,6 +712,10 @@ class LiveStage(QWidget):
             self.recorder.stop()
         if self.exporter.on:
             self.exporter.stop()
+
+    def _tell_unfinished(self, videos: list[Path]) -> None:
+        for video in videos:
+            self.status.emit(f"A recording was not finished when ConvScope ended. What there is of it: {video}")
 
     def _recorded(self, state: RecordingState) -> None:
         if state.error is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal, TypeAlias
 
@@ -92,6 +93,16 @@ class Recorder(QObject):
 
         self._bridge.call(begin, self._begun)
         self.changed.emit()
+
+    def look_for_unfinished(self, found: Callable[[list[Path]], None]) -> None:
+        """Tell of the videos that were being written when a window was killed; each is told once."""
+
+        def look() -> list[Path]:
+            from engine import left_over
+
+            return left_over()
+
+        self._bridge.call(look, found)
 
     def stop(self) -> None:
         """End the recording; the video is put in its place beside the window."""

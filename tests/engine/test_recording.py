@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import errno
+import os
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -13,7 +15,7 @@ from engine import recording
 from engine.concurrency import Flag
 from engine.errors import EngineError
 from engine.opencv import cv2
-from engine.recording import RESERVE, Recording, RecordingState
+from engine.recording import RESERVE, Recording, RecordingState, left_over
 from engine.types import Image
 
 PLENTY = 100 * RESERVE
@@ -321,3 +323,43 @@ def test_the_state_grows_while_it_records(tmp_path: Path) -> None:
     assert {state.phase for state in seen} == {"recording"}
     video.stop()
     assert ending.state.pictures == 6
+
+
+def test_what_a_killed_window_was_recording_is_found_once(tmp_path: Path, own_home: Path) -> None:
+    folder = own_home / "recordings"
+    folder.mkdir(parents=True)
+    pid = os.fork()
+    if pid == 0:
+        os._exit(0)
+    os.waitpid(pid, 0)
+    whole = tmp_path / "clip.avi"
+    record(whole, [(number / 10, 100) for number in range(20)])
+    for name in (f"walk-{pid}-1.avi", f"walk-{pid}-2.avi", f"walk-{os.getpid()}-9.avi", "mine.avi"):
+        (folder / name).write_bytes(whole.read_bytes())
+    (folder / f"walk-{pid}-3.mp4").write_bytes(b"\0" * 5000)
+    found = left_over()
+    assert [path.name for path in found] == ["walk (unfinished).avi", "walk (unfinished 2).avi"]
+    assert all(lights(path)[0] for path in found)
+    there = {path.name for path in folder.iterdir()}
+    assert there == {*(path.name for path in found), f"walk-{os.getpid()}-9.avi", "mine.avi"}
+    assert left_over() == []
+
+
+def test_a_disk_that_went_is_said_and_what_there_was_is_kept(tmp_path: Path) -> None:
+    ending = Ending()
+    asked = 0
+
+    def free(folder: Path) -> int:
+        nonlocal asked
+        asked += 1
+        if asked > 14:
+            raise OSError(errno.EIO, "gone")
+        return PLENTY
+
+    video = Recording(tmp_path / "clip.avi", on_end=ending, fps=10, free=free)
+    moment = 0.0
+    while video.state.phase == "recording":
+        video.add(moment, picture(90))
+        moment += 0.1
+    error = ending.state.error
+    assert error is not None and "could not be drawn" not in error.message and (tmp_path / "clip.avi").exists()
