@@ -64,7 +64,7 @@ class FacesMode(QObject):
         self.dock = QWidget()
         self._room = QVBoxLayout(self.dock)
         self._room.setContentsMargins(0, 0, 0, 0)
-        self.dock.setMinimumHeight(180)
+        self.dock.setMinimumHeight(220)  # its pages are whole then
         self.actions = {
             "camera": self._action("&Add somebody from the camera", "Ctrl+N", lambda panel: panel.add_from_camera()),
             "photos": self._action("Add somebody from &photos…", "", lambda panel: panel.ask_for_photos()),
