@@ -43,6 +43,21 @@ if TYPE_CHECKING:
     from engine.recording import RecordingState as RecordingState
     from engine.recording import left_over as left_over
     from engine.sealed import WrongPassphrase as WrongPassphrase
+    from engine.sorting import STRANGER as STRANGER
+    from engine.sorting import SortItem as SortItem
+    from engine.sorting import SortJournal as SortJournal
+    from engine.sorting import SortOutcome as SortOutcome
+    from engine.sorting import SortPlan as SortPlan
+    from engine.sorting import Tag as Tag
+    from engine.sorting import Tagged as Tagged
+    from engine.sorting import apply_sorting as apply_sorting
+    from engine.sorting import find_pictures as find_pictures
+    from engine.sorting import forget_sorting as forget_sorting
+    from engine.sorting import group_pictures as group_pictures
+    from engine.sorting import last_sorting as last_sorting
+    from engine.sorting import plan_sorting as plan_sorting
+    from engine.sorting import tag_pictures as tag_pictures
+    from engine.sorting import undo_sorting as undo_sorting
     from engine.sources import Camera as Camera
     from engine.sources import Capture as Capture
     from engine.sources import CaptureState as CaptureState
@@ -107,6 +122,8 @@ _HOMES = {
     "engine.recognition": "Comparisons Match Recogniser cluster",
     "engine.recording": "Recording RecordingState left_over",
     "engine.sealed": "WrongPassphrase",
+    "engine.sorting": "STRANGER SortItem SortJournal SortOutcome SortPlan Tag Tagged apply_sorting find_pictures "
+    "forget_sorting group_pictures last_sorting plan_sorting tag_pictures undo_sorting",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.speed": "Speed known_speeds measure_speed",
     "engine.store": "data_folder replace_file",

@@ -153,7 +153,12 @@ def find_files(folder: Path, suffixes: frozenset[str]) -> list[Path]:
             f"The folder {folder} cannot be read: {error.strerror or error}.", "Check that you may open it."
         ) from error
     found = [path for path in found if not path.name.startswith(".")]
-    return sorted(found, key=lambda path: [_natural(part) for part in path.parts])
+    return sorted(found, key=natural_order)
+
+
+def natural_order(path: Path) -> list[list[tuple[int, str]]]:
+    """A key that sorts paths as people count ("2" before "10")."""
+    return [_natural(part) for part in path.parts]
 
 
 def _natural(text: str) -> list[tuple[int, str]]:
