@@ -221,6 +221,7 @@ class Faces(QObject):
         self._errands: collections.deque[tuple[Callable[[], Any], Callable[[Any], None], Callable[[Any], None]]]
         self._errands = collections.deque()
         self._busy = False
+        self._deleting = False
         self._closed = False
 
     # opening --------------------------------------------------------------------------------------------------------
@@ -277,6 +278,11 @@ class Faces(QObject):
         """The window goes."""
         self._closed = True
         self._errands.clear()
+        if self._deleting and self._gallery is not None:  # it was asked for: it is done, however soon the window went
+            with contextlib.suppress(EngineError):
+                self._gallery.delete_all()
+            self._settings.remove(CONSENT)
+            self.log = None
         if self.log is not None and self.log.rules.on:
             self.log.leave()
             with contextlib.suppress(EngineError):  # there is nobody left to tell
@@ -435,12 +441,18 @@ class Faces(QObject):
         """Nothing is left: no person, no face, no file, and the wish for a gallery is forgotten, too."""
 
         def gone(_: object) -> None:
+            self._deleting = False
             self._settings.remove(CONSENT)
             self._gallery = self.log = None
             self.open_again()
             self.said.emit("Everything was deleted")
 
-        self._do(lambda: self._here.delete_all(), gone)
+        def kept(error: BaseException) -> None:
+            self._deleting = False
+            self.failed.emit(error)
+
+        self._deleting = True
+        self._do(lambda: self._here.delete_all(), gone, kept)
 
     def size(self, done: Callable[[int], None]) -> None:
         """How many bytes the gallery takes."""

@@ -6,6 +6,7 @@ Engine and gallery are the real ones; the networks are those of the engine's tes
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -457,6 +458,19 @@ def test_everything_is_deleted_with_one_click_and_one_question(
     enter(again, qtbot)
     assert people(again).page is people(again).welcome, "the wish for a gallery is forgotten, too"
     again.close()
+
+
+def test_what_is_to_be_deleted_is_deleted_although_the_window_goes_at_once(
+    window: MainWindow, qtbot, home: Path, tmp_path: Path
+) -> None:
+    enrolled(window, qtbot, tmp_path, 0)
+    assert list(home.glob("faces.sqlite*"))
+    waiting = threading.Event()
+    faces(window).errand(lambda: waiting.wait(20), lambda _: None)  # the deletion has to queue behind this
+    faces(window).delete_all()
+    faces(window).close()
+    assert not list(home.glob("faces.sqlite*"))
+    waiting.set()
 
 
 def test_a_protected_gallery_asks_for_its_passphrase(
