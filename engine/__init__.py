@@ -16,6 +16,17 @@ if TYPE_CHECKING:
     from engine.concurrency import Lock as Lock
     from engine.concurrency import Worker as Worker
     from engine.concurrency import on_thread_failure as on_thread_failure
+    from engine.counting import Counter as Counter
+    from engine.counting import CountState as CountState
+    from engine.counting import Event as Event
+    from engine.counting import Line as Line
+    from engine.counting import Place as Place
+    from engine.counting import Values as Values
+    from engine.counting import Zone as Zone
+    from engine.counting import places_from_json as places_from_json
+    from engine.counting import places_to_json as places_to_json
+    from engine.counting import write_log as write_log
+    from engine.counting import write_values as write_values
     from engine.downloads import megabytes as megabytes
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
@@ -111,6 +122,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "engine.access": "AccessLog AccessRules",
     "engine.concurrency": "Latest Lock Worker on_thread_failure",
+    "engine.counting": "Counter CountState Event Line Place Values Zone places_from_json places_to_json write_log "
+    "write_values",
     "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",
     "engine.export": "DetectionExport",
