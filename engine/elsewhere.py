@@ -6,6 +6,7 @@ crash there is an error here, and whoever cancels ends that process.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import logging
@@ -72,8 +73,22 @@ def call(
     return answer["value"]
 
 
+_MEMORY = 0.75  # share of this computer's memory that such a process may fill
+
+
+def _limit_memory() -> None:
+    """A file that asks for more memory than there is ends this process, not the computer's patience."""
+    with contextlib.suppress(ImportError, OSError, ValueError):  # no such limit on this system
+        import resource
+
+        most = int(_MEMORY * os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES"))
+        _, hard = resource.getrlimit(resource.RLIMIT_DATA)
+        resource.setrlimit(resource.RLIMIT_DATA, (most if hard == resource.RLIM_INFINITY else min(most, hard), hard))
+
+
 def _serve() -> None:
     """The other process: one request on stdin, one answer as the last line of stdout."""
+    _limit_memory()
     request = json.loads(sys.stdin.buffer.read())
     module, _, name = request["function"].partition(":")
     try:
@@ -81,5 +96,7 @@ def _serve() -> None:
         answer = {"value": value}
     except EngineError as error:
         answer = {"message": error.message, "hint": error.hint}
+    except MemoryError:
+        answer = {"message": "There is not enough memory for this.", "hint": "Close other programs, or choose less."}
     sys.stdout.buffer.write(b"\n" + json.dumps(answer).encode() + b"\n")
     sys.stdout.flush()

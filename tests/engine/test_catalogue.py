@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import json
+import os
 import pickle
 import runpy
 import subprocess
@@ -313,6 +314,15 @@ def test_what_is_no_weights_is_not_run_and_not_kept(
     assert path.name in failure.value.message and failure.value.hint
     assert not mark.exists()
     assert not (store.data_folder() / "models" / card.name).exists()
+
+
+@pytest.mark.skipif(not hasattr(os, "sysconf"), reason="this system has no such limit")
+def test_a_process_that_wants_nearly_all_memory_is_told_so() -> None:
+    from engine import elsewhere
+
+    most = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES")
+    with pytest.raises(EngineError, match="not enough memory"):
+        elsewhere.call("builtins:bytearray", what="Reading it", source=int(0.9 * most))
 
 
 def test_a_process_that_dies_is_a_sentence() -> None:
