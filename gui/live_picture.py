@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Callable
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, QTimer, Signal
@@ -22,6 +23,8 @@ MOST_ZOOM = 16.0
 LARGE = 3_000_000  # pixels; of a larger frame only those are made ready that can be seen
 SIGNAL = 4000  # milliseconds
 SOON = 60  # milliseconds until what another network has seen is drawn, unless a frame comes before
+Layer: TypeAlias = "Callable[[Frame, Overlay | None], Overlay | None]"
+Sketch: TypeAlias = Callable[[QPainter, QRectF], None]
 _CLICK = 4.0  # pixels: a mouse that moved more than this between press and release has dragged
 
 
@@ -32,6 +35,8 @@ class LivePicture(QWidget):
         paint_seconds: how long painting takes, smoothed.
         overlay: what is drawn over the frame.
         hint: what the person in front of the camera is to do; drawn large at the top, and in no recording.
+        layers: add to what is drawn over a frame, also in recordings.
+        sketches: paint over all that, into the place of the picture in the widget, and in no recording.
     Signals:
         zoomed(float): 1 is all of it.
         seen_beside(): what another network sees is drawn over the frame that is shown already.
@@ -45,6 +50,8 @@ class LivePicture(QWidget):
         self.paint_seconds = 0.0
         self.overlay: Overlay | None = None
         self.hint = ""
+        self.layers: list[Layer] = []
+        self.sketches: list[Sketch] = []
         self._signal: tuple[bool, str] | None = None
         self._signal_ends = QTimer(self)
         self._signal_ends.setSingleShot(True)
@@ -106,6 +113,15 @@ class LivePicture(QWidget):
         self._frame, self._result, self._image, self.overlay = None, None, QImage(), None
         self._size, self._left_out = QSizeF(), 1
         self.update()
+
+    @property
+    def area(self) -> QRectF:
+        """Where the whole picture lies in the widget; it may be larger than that."""
+        return self._place()
+
+    def refresh(self) -> None:
+        """Something else is to be drawn over the frame that is shown."""
+        self._draw_again()
 
     def set_hint(self, words: str) -> None:
         """Say something to the person in front of the camera; "": nothing more."""
@@ -191,6 +207,9 @@ class LivePicture(QWidget):
         self.overlay = None if self._result is None else overlay_of(self._result, self._sight)
         if self._companions is not None and self._frame is not None:
             self.overlay = self._companions.over(self._frame, self.overlay)
+        if self._frame is not None:
+            for layer in self.layers:
+                self.overlay = layer(self._frame, self.overlay)
         self._point()
         self.update()
 
@@ -245,6 +264,8 @@ class LivePicture(QWidget):
             if self.overlay is not None:
                 seen = place.intersected(QRectF(self.rect()))
                 paint_overlay(painter, self.overlay, place=place, seen=seen, font=self.label_font, over=self._over)
+            for sketch in self.sketches:
+                sketch(painter, place)
         if self._signal is not None:
             paint_signal(painter, *self._signal, QRectF(self.rect()), self.label_font)
         if self.hint:

@@ -1,5 +1,6 @@
 """What is drawn over a picture: boxes with their names, one line for the picture as a whole, and what other networks
-see beside the one that answers: in corners instead of frames, each in one colour, with a legend.
+see beside the one that answers: in corners instead of frames, each in one colour, with a legend; and the zones and
+lines in which things are counted.
 
 An `Overlay` is made from a result in the GUI thread and never changes; painting one needs nothing but a painter, so a
 recording paints it in its own thread onto the picture, in the picture's own size.
@@ -14,7 +15,7 @@ from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 from PySide6.QtCore import QPointF, QRectF, Qt
-from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen
+from PySide6.QtGui import QColor, QFont, QFontMetricsF, QImage, QPainter, QPen, QPolygonF
 
 from gui.sight import Sight, person_colour
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 Rect: TypeAlias = tuple[float, float, float, float]  # left, top, right, bottom
 
+ALARM = "#d6201f"
 SURE, UNSURE = "#ffd166", "#c5cad3"  # what a classifier has read, and what it rejects
 MANY = 25  # boxes; of more than these the brief name is enough
 CROWD = 60  # boxes; of more than these the frames are as thin as they can be
@@ -68,6 +70,23 @@ class Beside:
 
 
 @dataclass(frozen=True, eq=False)
+class Area:
+    """A part of the picture in which something is counted: a polygon, or a line with two ends.
+
+    Attributes:
+        points: of its corners, in pixels of the picture.
+        text: its name and its numbers.
+        colour: of the outline.
+        alarm: it is to be seen from afar.
+    """
+
+    points: tuple[tuple[float, float], ...]
+    text: str
+    colour: str
+    alarm: bool = False
+
+
+@dataclass(frozen=True, eq=False)
 class Overlay:
     """Everything that is drawn over one picture: the surest boxes first; `chosen` is the one that is looked at."""
 
@@ -76,6 +95,7 @@ class Overlay:
     headline: str = ""
     chosen: int = -1
     beside: tuple[Beside, ...] = ()
+    areas: tuple[Area, ...] = ()
     heat: tuple[QImage, Rect] | None = None  # where the class was found, and the part of the picture that it covers
 
 
@@ -175,6 +195,9 @@ def paint_overlay(
     painter.save()
     if overlay.heat is not None:
         _paint_heat(painter, *overlay.heat, overlay.size, place)
+    for area in overlay.areas:
+        _paint_area(painter, area, _points(area, overlay.size, place), unit)
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing, False)
     own = len(overlay.marks)
     colours = [other.colour for other in overlay.beside for _ in other.marks]
     marks = (*overlay.marks, *(mark for other in overlay.beside for mark in other.marks))
@@ -197,7 +220,12 @@ def paint_overlay(
     painter.setFont(bold)
     first = [i for i in dict.fromkeys((over, overlay.chosen)) if i in inside]
     order = first + [i for i in inside if i not in first]
-    for i, text, label in label_places(marks, boxes, order, _corners(seen), QFontMetricsF(bold), unit):
+    metrics = QFontMetricsF(bold)
+    signs = _area_labels(overlay, place, seen, metrics, unit)
+    for area, sign in signs:
+        _paint_area_label(painter, sign, area, unit)
+    kept = [sign for _, sign in signs]
+    for i, text, label in label_places(marks, boxes, order, _corners(seen), metrics, unit, kept=kept):
         if i >= own:
             _paint_label_beside(painter, label, text, colours[i - own], unit)
         else:
@@ -222,8 +250,9 @@ def label_places(
     seen: Rect,
     metrics: QFontMetricsF,
     unit: float = 1.0,
+    kept: Sequence[Rect] = (),
 ) -> list[tuple[int, str, Rect]]:
-    """Where the labels go: within `seen`, and none upon another.
+    """Where the labels go: within `seen`, none upon another and none upon what is `kept` free.
 
     The first of `order` come first. Where there is no room for a name in full there may be for the brief one;
     otherwise, or where labels would hide too much of the picture, the box goes without: its colour tells the class,
@@ -231,6 +260,8 @@ def label_places(
     """
     high = metrics.height() + 2 * unit
     taken = _Taken(seen, 6 * unit, high / 3)
+    for rect in kept:
+        taken.take(*rect)
     found: list[tuple[int, str, Rect]] = []
     left, top, right, bottom = seen
     widths: dict[str, float] = {}
@@ -379,6 +410,67 @@ def _paint_label_beside(painter: QPainter, place: Rect, text: str, name: str, un
     painter.setBrush(QColor(16, 18, 22, 220))
     painter.drawRoundedRect(ground, 3 * unit, 3 * unit)
     painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, text)
+
+
+def _points(area: Area, size: tuple[int, int], place: QRectF) -> QPolygonF:
+    scale = place.width() / max(1, size[0])
+    return QPolygonF([QPointF(place.left() + x * scale, place.top() + y * scale) for x, y in area.points])
+
+
+def _paint_area(painter: QPainter, area: Area, points: QPolygonF, unit: float) -> None:
+    """A zone is tinted a little, and more where there is an alarm; its outline is in a dark edge, as boxes are."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    colour = QColor(ALARM if area.alarm else area.colour)
+    if len(area.points) > 2:
+        ground = QColor(colour)
+        ground.setAlpha(80 if area.alarm else 26)
+        painter.setPen(Qt.PenStyle.NoPen)
+        painter.setBrush(ground)
+        painter.drawPolygon(points, Qt.FillRule.OddEvenFill)
+    painter.setBrush(Qt.BrushStyle.NoBrush)
+    line = 4.0 if area.alarm else 2.5
+    for ink, width in ((QColor(0, 0, 0, 130), line + 2), (colour, line)):
+        pen = QPen(ink, width * unit)
+        pen.setJoinStyle(Qt.PenJoinStyle.RoundJoin)
+        painter.setPen(pen)
+        if len(area.points) > 2:
+            painter.drawPolygon(points)
+        else:
+            painter.drawPolyline(points)
+
+
+def _area_labels(
+    overlay: Overlay, place: QRectF, seen: QRectF, metrics: QFontMetricsF, unit: float
+) -> list[tuple[Area, Rect]]:
+    """The areas with a label that can be seen: of a zone inside its uppermost corner, of a line at its middle."""
+    labels: list[tuple[Area, Rect]] = []
+    high = metrics.height() + 4 * unit
+    for area in overlay.areas:
+        points = _points(area, overlay.size, place)
+        bounds = points.boundingRect().adjusted(-1, -1, 1, 1)
+        if not area.text or not bounds.intersects(seen):
+            continue
+        wide = min(metrics.horizontalAdvance(area.text) + 14 * unit, seen.width())
+        if len(area.points) > 2:
+            top = min((points.at(i) for i in range(len(area.points))), key=lambda point: (point.y(), point.x()))
+            x, y = top.x() + 3 * unit, top.y() + 3 * unit
+        else:
+            x, y = bounds.center().x() - wide / 2, bounds.center().y() - high / 2
+        x = max(seen.left(), min(x, seen.right() - wide))
+        y = max(seen.top(), min(y, seen.bottom() - high))
+        while any(abs(y - other[1]) < high and x < other[2] and other[0] < x + wide for _, other in labels):
+            y += high  # zones that begin at the same corner
+        labels.append((area, (x, y, x + wide, y + high)))
+    return labels
+
+
+def _paint_area_label(painter: QPainter, place: Rect, area: Area, unit: float) -> None:
+    ground = QRectF(place[0], place[1], place[2] - place[0], place[3] - place[1])
+    painter.setPen(QPen(QColor(Qt.GlobalColor.white if area.alarm else area.colour), 1.5 * unit))
+    painter.setBrush(QColor(ALARM) if area.alarm else QColor(16, 18, 22, 225))
+    painter.drawRoundedRect(ground, 4 * unit, 4 * unit)
+    painter.setPen(Qt.GlobalColor.white)
+    painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, area.text)
 
 
 def _paint_legend(painter: QPainter, beside: Sequence[Beside], seen: QRectF, font: QFont, unit: float) -> None:
