@@ -409,10 +409,13 @@ def reads_pictures(card: ModelCard) -> bool:
 
 
 def of_one_moment(shown: Frame, read: Frame) -> bool:
-    """Whether what was found in one frame can be drawn over the other: it is the same one, or they are less than about
-    a second apart, by the clock on the wall and by that of what plays."""
-    if shown is read:
+    """Whether what was found in one frame can be drawn over the other: it is the same picture (a source that has only one
+    shows it again and again), or they are less than about a second apart, by the clock on the wall and by that of what
+    plays."""
+    if shown.source != read.source:
+        return False
+    if shown.index == read.index:
         return True
-    if shown.clock is None or read.clock is None or shown.source != read.source:
+    if shown.clock is None or read.clock is None:
         return False
     return abs(shown.clock - read.clock) <= FRESH and abs(shown.time - read.time) <= FRESH

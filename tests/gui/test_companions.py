@@ -126,9 +126,10 @@ def stage(qtbot, monkeypatch: pytest.MonkeyPatch) -> Iterator[Stage]:
     stage.bridge.close()
 
 
-def frame(seconds: float = 0.0, *, source: str = "clip", single: bool = False) -> Frame:
-    clock = None if single else seconds
-    return Frame(np.full((100, 200, 3), 90, np.uint8), source, 0, 1000.0 + seconds, clock=clock)
+def frame(seconds: float = 0.0, *, source: str = "clip", clock: bool = True) -> Frame:
+    """That many seconds after the first one, of a source of ten a second."""
+    image = np.full((100, 200, 3), 90, np.uint8)
+    return Frame(image, source, round(10 * seconds), 1000.0 + seconds, clock=seconds if clock else None)
 
 
 def boxes(shown: Frame, *found: tuple[str, float], seconds: float = 0.02) -> Result:
@@ -306,7 +307,7 @@ def test_what_they_see_is_drawn_over_frames_of_the_same_moment(stage: Stage) -> 
     assert marks(frame(2 * FRESH)) == []
     assert marks(frame(source="another")) == []
     assert marks(Frame(read.image, "clip", 50, read.time, clock=2 * FRESH)) == [], "another place of the video"
-    assert marks(frame(single=True)) == []
+    assert marks(frame(0.1, clock=False)) == []
     stage.companions.forget()
     assert marks(read) == [] and stage.companions.rows()[0].says == ""
     stage.companions.set_active(False)
@@ -316,12 +317,12 @@ def test_what_they_see_is_drawn_over_frames_of_the_same_moment(stage: Stage) -> 
 def test_a_picture_by_itself_has_only_what_was_seen_in_it(stage: Stage) -> None:
     stage.companions.choose("whole", True)
     stage.ready("whole")
-    one, other = frame(single=True), frame(single=True)
+    one, again, other = frame(clock=False), frame(clock=False), frame(0.1, clock=False)
     answer = Classification(("cat", "dog"), np.array([0.25, 0.75], np.float32))
     region = Region((50.0, 0.0, 150.0, 100.0), answer, np.zeros((64, 64, 3), np.uint8))
     stage.sees("whole", Result(one, "whole", 1, classification=answer, regions=(region,)))
-    drawn = [stage.companions.over(each, None).beside[0] for each in (one, other)]  # type: ignore[union-attr]
-    assert [each.says for each in drawn] == ["dog · 75 %", ""]
+    drawn = [stage.companions.over(each, None).beside[0] for each in (one, again, other)]  # type: ignore[union-attr]
+    assert [each.says for each in drawn] == ["dog · 75 %", "dog · 75 %", ""]
     assert not drawn[0].marks, "one line, and no box, although it has not seen the edges"
     assert stage.companions.rows()[0].says == "dog · 75 %"
 
