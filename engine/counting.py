@@ -255,6 +255,7 @@ class Counter:
         self._clock: float | None = None  # of the source, at the newest frame
         self._ahead = 0.0  # what our clock is ahead of the source's: a camera's begins anew when it is plugged in again
         self._read_at = 0.0  # when the newest frame came
+        self._numbering = ""
         self._pending: list[Event] = []
         self._state = CountState()
         self.use(places)
@@ -329,6 +330,7 @@ class Counter:
         size: tuple[int, int],
         clock: float | None,
         source: str = "",
+        numbering: str = "",
         live: bool = False,
     ) -> CountState:
         """What holds with the next frame.
@@ -342,6 +344,7 @@ class Counter:
             clock: seconds on the source's clock; the same as before: the same frame, seen again. None: a picture by
                 itself, in which nothing moves and alarms do not wait.
             source: its name.
+            numbering: whose numbers they are. Those of another network say nothing of what was followed before.
             live: it cannot be gone back in.
         """
         points = {spot: _spots(detections, size, spot) for spot in get_args(Spot)}
@@ -349,6 +352,9 @@ class Counter:
             return self._still(detections, points)
         now = self._wall()
         self._follow_source(source, clock, live=live, wall=now)
+        if numbering != self._numbering:
+            self._numbering = numbering
+            self._tracks.clear()
         own = self._own_clock
         assert own is not None
         events: list[Event] = []
@@ -520,40 +526,43 @@ class _Curve:
 
     def __init__(self) -> None:
         self._step = _FINEST
-        self._rows: list[list[float]] = []  # place, least, most, last
+        self._count = 0
+        self._places = np.zeros(256, np.int64)  # of the stretches, counted from the clock's 0
+        self._rows = np.zeros((3, 256), np.int64)  # least, most, last
 
     def add(self, clock: float, value: int) -> None:
-        rows, place = self._rows, math.floor(clock / self._step + 1e-6)
-        if rows and rows[-1][0] >= place:
-            row = rows[-1]
-            row[1], row[2], row[3] = min(row[1], value), max(row[2], value), value
+        place, count = math.floor(clock / self._step + 1e-6), self._count
+        if count and self._places[count - 1] >= place:
+            row = self._rows[:, count - 1]
+            row[:] = min(row[0], value), max(row[1], value), value
             return
-        rows.append([place, value, value, value])
-        while len(rows) > _POINTS:
-            self._step *= 2
-            self._rows = rows = _halved(rows)
+        if count == len(self._places):
+            self._places = np.concatenate([self._places, np.zeros_like(self._places)])
+            self._rows = np.concatenate([self._rows, np.zeros_like(self._rows)], axis=1)
+        self._places[count] = place
+        self._rows[:, count] = value
+        self._count = count + 1
+        while self._count > _POINTS:
+            self._halve()
 
     def clear(self) -> None:
-        self._step = _FINEST
-        self._rows = []
+        self._step, self._count = _FINEST, 0
 
     def values(self, place: str, what: str, *, forth: bool = True) -> Values:
-        table = np.array(self._rows, np.float64).reshape(-1, 4)
-        numbers = table[:, 1:].astype(np.int64)
-        return Values(place, what, table[:, 0] * self._step, numbers[:, 0], numbers[:, 1], numbers[:, 2], forth)
+        least, most, last = self._rows[:, : self._count].copy()
+        seconds = (self._places[: self._count] * self._step).astype(np.float64)
+        return Values(place, what, seconds, least, most, last, forth)
 
-
-def _halved(rows: list[list[float]]) -> list[list[float]]:
-    """The same in stretches that are twice as long."""
-    merged: list[list[float]] = []
-    for place, least, most, last in rows:
-        half = place // 2
-        if merged and merged[-1][0] == half:
-            row = merged[-1]
-            row[1], row[2], row[3] = min(row[1], least), max(row[2], most), last
-        else:
-            merged.append([half, least, most, last])
-    return merged
+    def _halve(self) -> None:
+        """The same in stretches that are twice as long."""
+        self._step *= 2
+        places, rows = self._places[: self._count] // 2, self._rows[:, : self._count]
+        places, first = np.unique(places, return_index=True)
+        least, most = np.minimum.reduceat(rows[0], first), np.maximum.reduceat(rows[1], first)
+        last = rows[2, np.append(first[1:], self._count) - 1]
+        self._count = len(places)
+        self._places[: self._count] = places
+        self._rows[:, : self._count] = least, most, last
 
 
 @dataclass(eq=False)

@@ -35,6 +35,7 @@ class LivePicture(QWidget):
         paint_seconds: how long painting takes, smoothed.
         overlay: what is drawn over the frame.
         hint: what the person in front of the camera is to do; drawn large at the top, and in no recording.
+        pointer: how the mouse looks while somebody else hears it; None: as it does by itself.
         layers: add to what is drawn over a frame, also in recordings.
         sketches: paint over all that, into the place of the picture in the widget, and in no recording.
     Signals:
@@ -50,6 +51,7 @@ class LivePicture(QWidget):
         self.paint_seconds = 0.0
         self.overlay: Overlay | None = None
         self.hint = ""
+        self.pointer: Qt.CursorShape | None = None
         self.layers: list[Layer] = []
         self.sketches: list[Sketch] = []
         self._signal: tuple[bool, str] | None = None
@@ -243,7 +245,7 @@ class LivePicture(QWidget):
         if found and self._mouse is not None and self.overlay is not None:
             over = box_at(self.overlay, self._place(), self._mouse)
         self._over = over
-        if self._drag is None:
+        if self._drag is None and self.pointer is None:
             self.setCursor(Qt.CursorShape.PointingHandCursor if over >= 0 else Qt.CursorShape.ArrowCursor)
         if over != before:
             self.update()

@@ -195,12 +195,14 @@ class LiveStage(QWidget):
         failed(BaseException): a picture that was left out.
         status(str): a word about what has just been done.
         showing(bool): there is a picture now, or none any more.
+        label_wanted(): boxes are to be drawn on what is shown.
     """
 
     failed = Signal(object)
     status = Signal(str)
     showing = Signal(bool)
     opened = Signal(str)
+    label_wanted = Signal()
 
     def __init__(
         self,
@@ -281,6 +283,7 @@ class LiveStage(QWidget):
         self.record.setMenu(self._record_menu)
         self._recorded_so_far = QLabel()
         self._recorded_so_far.setAccessibleName("Recording")
+        self.label = self._button("label", "Label: draw boxes and teach a detector (B)", self.label_wanted.emit)
         self.shot = self._button("snapshot", "Save what is shown as a PNG (Ctrl+Shift+S)", self.snapshot)
         self.whole = self._button("fit", "Fit to the window (Ctrl+0)", self.fit)
         bar = QToolBar()
@@ -303,6 +306,7 @@ class LiveStage(QWidget):
         self._heat_place.setVisible(False)
         bar.addWidget(self.record)
         bar.addWidget(self._recorded_so_far)
+        self._label_place = bar.addWidget(self.label)
         bar.addWidget(self.shot)
         bar.addWidget(self.whole)
         self._strip = TimingStrip()
@@ -378,6 +382,17 @@ class LiveStage(QWidget):
         """Pictures follow each other: a camera, the screen, or a video that plays."""
         info = self._info
         return self.playing and info is not None and (info.live or info.frames != 1)
+
+    @property
+    def endless(self) -> bool:
+        """It cannot be gone back in: a camera, the screen, a stream."""
+        return self._info is not None and self._info.live
+
+    @property
+    def lasting_spec(self) -> str:
+        """The source by a name that stays its own, also where it was opened as "the first camera"."""
+        first = self._cameras[0].name if self._cameras else ""
+        return f"camera:{first}" if self._spec == "camera:" else self._spec
 
     def plays(self, frame: Frame) -> bool:
         """Whether a frame comes from what is played now, and not from the source before."""
@@ -544,6 +559,7 @@ class LiveStage(QWidget):
         if faces != self._for_faces:
             self._for_faces = faces
             self._also_place.setVisible(not faces)
+            self._label_place.setVisible(not faces)
             self._invite()
 
     def set_model(self, state: ModelState) -> None:
@@ -594,7 +610,8 @@ class LiveStage(QWidget):
 
     def _recolour(self) -> None:
         self.source.setIcon(theme.icon("live"))
-        for button in (self.play, self.previous, self.next, self.loop, self.heat, self.record, self.shot, self.whole):
+        buttons = (self.play, self.previous, self.next, self.loop, self.heat, self.record)
+        for button in (*buttons, self.label, self.shot, self.whole):
             button.setIcon(theme.icon(button.property("icon_name")))
 
     def _toggle_heat(self) -> None:

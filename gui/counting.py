@@ -1,0 +1,310 @@
+"""What is counted in Live: zones and lines in the picture of a source, remembered for that source.
+
+Results enter frame by frame; the numbers are drawn over the picture (recordings and snapshots have them, too) and go to
+whoever shows them. Nothing here is a widget. What is counted is what `Sight` shows, so that one can see what counts.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, TypeAlias
+
+from PySide6.QtCore import QObject, Signal
+
+from engine import Counter, CountState, EngineError, Line, Place, Values, Zone, places_from_json, places_to_json
+from gui.overlay import Area, Overlay
+from gui.settings import Settings
+from gui.sight import Sight
+
+if TYPE_CHECKING:
+    from engine import Event, Frame, Result
+
+Points: TypeAlias = tuple[tuple[float, float], ...]
+
+# Of Okabe and Ito's colours, and others that are as far apart: without red, which is the alarm's.
+COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#8976ff", "#9a8b2f")
+ARROWS = {"right": "→", "left": "←", "down": "↓", "up": "↑"}
+ON = "counting/on"
+READY: dict[str, tuple[str, Points]] = {
+    "whole": ("Whole picture", ((0, 0), (1, 0), (1, 1), (0, 1))),
+    "left": ("Left third", ((0, 0), (1 / 3, 0), (1 / 3, 1), (0, 1))),
+    "middle": ("Middle third", ((1 / 3, 0), (2 / 3, 0), (2 / 3, 1), (1 / 3, 1))),
+    "right": ("Right third", ((2 / 3, 0), (1, 0), (1, 1), (2 / 3, 1))),
+    "upper": ("Upper half", ((0, 0), (1, 0), (1, 0.5), (0, 0.5))),
+    "lower": ("Lower half", ((0, 0.5), (1, 0.5), (1, 1), (0, 1))),
+    "upright": ("Upright line", ((0.5, 1), (0.5, 0))),
+    "level": ("Level line", ((0, 0.5), (1, 0.5))),
+}
+"""Places that need no mouse: what they are called, and their corners. Two of them are a line."""
+
+
+class Counting(QObject):
+    """The places of the source that plays, and what is counted in them.
+
+    Attributes:
+        places: the zones and lines.
+        on: they are counted in, and drawn.
+        chosen: name of the one that is looked at; "": none.
+    Signals:
+        changed(): the places are others, or another one is looked at, or it was switched on or off.
+        counted(): there are new numbers.
+        redraw(): something else is to be drawn over the frame that is shown.
+        alarm(str): one begins; in words.
+        failed(EngineError): what was remembered cannot be read.
+    """
+
+    changed = Signal()
+    counted = Signal()
+    redraw = Signal()
+    alarm = Signal(str)
+    failed = Signal(object)
+
+    def __init__(
+        self, settings: Settings, sight: Sight, *, live: Callable[[], bool], parent: QObject | None = None
+    ) -> None:
+        """`live`: whether what plays cannot be gone back in."""
+        super().__init__(parent)
+        self._settings, self._sight, self._live = settings, sight, live
+        self._counter = Counter()
+        self._key = ""
+        self._active = False
+        self._last: Result | None = None
+        self.on = settings.flag(ON, True)
+        self.chosen = ""
+        sight.changed.connect(self._count_again)
+
+    # what there is --------------------------------------------------------------------------------------------------
+
+    @property
+    def places(self) -> tuple[Place, ...]:
+        return self._counter.places
+
+    @property
+    def state(self) -> CountState:
+        return self._counter.state
+
+    @property
+    def log(self) -> tuple[Event, ...]:
+        return self._counter.log
+
+    @property
+    def values(self) -> tuple[Values, ...]:
+        return self._counter.values()
+
+    @property
+    def runs(self) -> bool:
+        """A network runs that finds things, in Live."""
+        return self._active and self._sight.card is not None
+
+    def place(self, name: str) -> Place | None:
+        return next((place for place in self.places if place.name == name), None)
+
+    def colour(self, name: str) -> str:
+        """Of a zone or line, on the picture and in the chart."""
+        names = [place.name for place in self.places]
+        return COLOURS[names.index(name) % len(COLOURS)] if name in names else COLOURS[0]
+
+    # what a person does ---------------------------------------------------------------------------------------------
+
+    def add(self, points: Points, name: str = "") -> str:
+        """A zone with these corners, or a line with two; its name. "" if it is too small or there are too many."""
+        line = len(points) == 2
+        name = self._free_name(name or ("Line" if line else "Zone"), bare=bool(name))
+        try:
+            place: Place = Line(name, points[0], points[1]) if line else Zone(name, points)
+            self._counter.use((*self.places, place))
+        except ValueError:
+            return ""
+        self.chosen = name
+        self._changed()
+        return name
+
+    def replace(self, name: str, place: Place) -> bool:
+        """Another form, name or alarm; False if that cannot be, for the name is another's."""
+        try:
+            self._counter.use(place if each.name == name else each for each in self.places)
+        except ValueError:
+            return False
+        if self.chosen == name:
+            self.chosen = place.name
+        self._changed()
+        return True
+
+    def move_corner(self, name: str, corner: int, point: tuple[float, float]) -> None:
+        """A corner lies elsewhere; where that would leave nothing of the place it stays."""
+        place = self.place(name)
+        if place is None:
+            return
+        points = tuple(point if i == corner else each for i, each in enumerate(place.corners))
+        try:
+            if isinstance(place, Line):
+                self.replace(name, replace(place, start=points[0], end=points[1]))
+            else:
+                self.replace(name, replace(place, corners=points))
+        except ValueError:
+            return
+
+    def remove(self, name: str) -> None:
+        self._counter.use(each for each in self.places if each.name != name)
+        if self.chosen == name:
+            self.chosen = self.places[-1].name if self.places else ""
+        self._changed()
+
+    def choose(self, name: str) -> None:
+        """Look at a place."""
+        if name != self.chosen:
+            self.chosen = name
+            self.changed.emit()
+
+    def set_on(self, on: bool) -> None:
+        """Count and draw, or not."""
+        if on != self.on:
+            self.on = on
+            self._settings.set(ON, on)
+            self._count_again()
+            self.changed.emit()
+            self.redraw.emit()
+
+    def start_again(self) -> None:
+        """All numbers from nothing, and an empty log."""
+        self._counter.start_again()
+        self._count_again()
+        self.counted.emit()
+        self.redraw.emit()
+
+    # what happens ---------------------------------------------------------------------------------------------------
+
+    def set_active(self, active: bool) -> None:
+        """Live is opened or left."""
+        if active != self._active:
+            self._active = active
+            self.changed.emit()
+
+    def set_source(self, spec: str) -> None:
+        """Another source plays: the places that are remembered for it."""
+        key = f"counting/{hashlib.sha256(spec.encode()).hexdigest()[:16]}"
+        self._last = None
+        if key == self._key:
+            return
+        self._key = key
+        text = self._settings.text(key)
+        places: tuple[Place, ...] = ()
+        if text:
+            try:
+                places = places_from_json(text)
+            except EngineError as error:
+                self.failed.emit(error)
+        self._counter = Counter(places)
+        self.chosen = places[0].name if places else ""
+        self.changed.emit()
+        self.counted.emit()
+
+    def take(self, result: Result) -> None:
+        """A frame has been read, and `Sight` has taken it."""
+        if not self._active or result.detections is None:
+            return
+        self._last = result
+        self._count(result)
+
+    def over(self, frame: Frame, overlay: Overlay | None) -> Overlay | None:
+        """What is drawn over a frame, with the zones and lines."""
+        if not (self._active and self.on and self.places):
+            return overlay
+        height, width = frame.image.shape[:2]
+        areas = tuple(
+            Area(
+                tuple((x * width, y * height) for x, y in place.corners),
+                self.words(place),
+                self.colour(place.name),
+                self.alarmed(place.name),
+            )
+            for place in self.places
+        )
+        return replace(overlay or Overlay((width, height)), areas=areas)
+
+    def alarmed(self, name: str) -> bool:
+        """The alarm of a zone holds."""
+        zone = self.state.zones.get(name) if self.runs and self.on else None
+        return zone is not None and zone.alarm
+
+    def words(self, place: Place) -> str:
+        """A place with its numbers, as it stands on the picture."""
+        numbers = self.numbers(place)
+        if isinstance(place, Zone) and self.alarmed(place.name):
+            numbers = f"{numbers}, {wrong_words(place, self.state.zones[place.name].count)}"
+        return f"{place.name}: {numbers}" if numbers else place.name
+
+    def numbers(self, place: Place) -> str:
+        """How many are in a zone, or have crossed a line in each direction; "" while nobody counts."""
+        if not (self.runs and self.on):
+            return ""
+        if isinstance(place, Zone):
+            zone = self.state.zones.get(place.name)
+            return "" if zone is None else str(zone.count)
+        line = self.state.lines.get(place.name)
+        if line is None:
+            return ""
+        forth, back = (ARROWS[direction] for direction in place.directions)
+        return f"{forth} {line.forth} · {back} {line.back}"
+
+    # inside ---------------------------------------------------------------------------------------------------------
+
+    def _free_name(self, name: str, *, bare: bool) -> str:
+        """This name, with the first number that makes it one of its own."""
+        used = {place.name for place in self.places}
+        if bare and name not in used:
+            return name
+        return next(f"{name} {i}" for i in range(2 if bare else 1, len(used) + 3) if f"{name} {i}" not in used)
+
+    def _changed(self) -> None:
+        if self._key:
+            self._settings.set(self._key, places_to_json(self.places))
+        self._count_again()
+        self.changed.emit()
+        self.redraw.emit()
+
+    def _count(self, result: Result) -> None:
+        shown, frame = self._sight.shown, result.frame
+        if shown is None or not self.on or not self.places:
+            return
+        height, width = frame.image.shape[:2]
+        state = self._counter.take(
+            shown,
+            size=(width, height),
+            clock=frame.clock,
+            source=frame.source,
+            numbering=f"{result.model} {result.generation}",
+            live=self._live(),
+        )
+        for event in state.events:
+            place = self.place(event.place)
+            if event.kind == "alarm" and isinstance(place, Zone):
+                self.alarm.emit(f"{place.name}: {event.number}, {wrong_words(place, event.number)}")
+        self.counted.emit()
+
+    def _count_again(self) -> None:
+        """The last frame, with other places or with what is shown of it now."""
+        if self._last is not None and self._active and self._last is self._sight.result:
+            self._count(self._last)
+            self.redraw.emit()
+
+
+def wrong_words(zone: Zone, count: int) -> str:
+    """Why this number is an alarm."""
+    if zone.below is not None and count < zone.below:
+        return f"fewer than {zone.below}"
+    return f"more than {zone.above}"
+
+
+def alarm_words(zone: Zone) -> str:
+    """When a zone raises the alarm; "": never."""
+    limits = [f"under {zone.below}"] if zone.below is not None else []
+    limits += [f"over {zone.above}"] if zone.above is not None else []
+    return f"{' or '.join(limits)} for {zone.seconds:g} s" if limits else ""
+
+
+def class_words(place: Place) -> str:
+    """What is counted in a place."""
+    return ", ".join(sorted(place.classes)) if place.classes else "everything"
