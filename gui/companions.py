@@ -409,9 +409,9 @@ def reads_pictures(card: ModelCard) -> bool:
 
 
 def of_one_moment(shown: Frame, read: Frame) -> bool:
-    """Whether what was found in one frame can be drawn over the other: it is the same picture (a source that has only one
-    shows it again and again), or they are less than about a second apart, by the clock on the wall and by that of what
-    plays."""
+    """Whether what was found in one frame can be drawn over the other: it is the same picture (a source that has only
+    one shows it again and again), or they are less than about a second apart, by the clock on the wall and by that of
+    what plays."""
     if shown.source != read.source:
         return False
     if shown.index == read.index:
