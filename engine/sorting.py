@@ -14,6 +14,7 @@ import datetime
 import errno
 import functools
 import io
+import itertools
 import json
 import math
 import os
@@ -57,6 +58,7 @@ _HOPELESS = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EIO)  # what fails o
 # What says that a file system has no hard links, or that the two places lie on different ones.
 _NO_LINKS = (errno.EXDEV, errno.EPERM, errno.ENOTSUP, errno.EOPNOTSUPP, errno.ENOSYS, errno.EMLINK, errno.EINVAL)
 _BLOCK = 1 << 20
+_SAMPLES, _SAMPLE = 16, 4096  # places of a file that are compared, and bytes in each
 
 
 class Left(NamedTuple):
@@ -364,7 +366,7 @@ def plan_sorting(
     items = group_pictures(pictures, least=least, by=by, by_hand=by_hand)
     if action == "list":
         return SortPlan(action, folder, target, items, model)
-    taken: dict[Path, set[str]] = {}  # names in the sub-folders, as systems compare them that know no capitals
+    taken: dict[Path, dict[str, bool]] = {}
     planned = []
     for item in items:
         if cancelled():
@@ -373,33 +375,40 @@ def plan_sorting(
     return SortPlan(action, folder, target, tuple(planned), model)
 
 
-def _placed(item: SortItem, target: Path, taken: dict[Path, set[str]], *, move: bool) -> SortItem:
-    """The item with its place."""
+def _placed(item: SortItem, target: Path, taken: dict[Path, dict[str, bool]], *, move: bool) -> SortItem:
+    """The item with its place.
+
+    Args:
+        taken: the names in the sub-folders, as systems compare them that know no capitals, and whether that file was
+            there before and stands for no other picture yet.
+    """
     source = item.tagged.path
     if item.tag is None:
         return item
     place = target / folder_name(item.tag.label)
     if place not in taken:
         try:
-            taken[place] = {name.casefold() for name in os.listdir(place)}  # noqa: PTH208 (names alone, and fast)
+            taken[place] = dict.fromkeys((name.casefold() for name in os.listdir(place)), True)  # noqa: PTH208 (quick)
         except OSError:  # not there yet; or what it is will be said when something is to go there
-            taken[place] = set()
+            taken[place] = {}
+    names = taken[place]
     here = _status(source)
-    wanted = place / source.name
     if here is not None and source.parent == place:
         return _with(item, there=True)
-    clash = source.name.casefold() in taken[place]
-    if clash and (there := _status(wanted)) is not None and _alike(there, item.tagged):
-        # Copied, or moved, before: by us, or by somebody else.
-        if here is None:
-            return _with(item, there=True, gone=True)
-        if not move:
-            return _with(item, there=True)
+    for name in _names(source.name):
+        free = names.get(name.casefold())
+        if free is None:
+            break
+        if free and (here is None or not move):
+            status = _status(place / name)
+            alike = status is not None and _alike(status, item.tagged)
+            if alike and (here is None or _samples_agree(source, place / name)):  # brought here before
+                names[name.casefold()] = False
+                return _with(item, there=True, gone=here is None)
     if here is None:
         return _with(item, gone=True)
-    name = _free_name(source.name, lambda name: name.casefold() in taken[place])
-    taken[place].add(name.casefold())
-    return _with(item, to=place / name, numbered=clash)
+    names[name.casefold()] = False
+    return _with(item, to=place / name, numbered=name != source.name)
 
 
 def _with(item: SortItem, **changes: Any) -> SortItem:
@@ -409,6 +418,22 @@ def _with(item: SortItem, **changes: Any) -> SortItem:
 def _alike(status: os.stat_result, tagged: Tagged) -> bool:
     """A file of the same length and date; some file systems know the date to two seconds."""
     return status.st_size == tagged.size and abs(status.st_mtime_ns - tagged.time) <= 2_000_000_000
+
+
+def _samples_agree(one: Path, other: Path) -> bool:
+    """Whether two files of one length have the same bytes in some places; a plan is made too often to read them all."""
+    try:
+        with one.open("rb") as first, other.open("rb") as second:
+            length = os.fstat(first.fileno()).st_size
+            for number in range(_SAMPLES):
+                place = max(0, length - _SAMPLE) * number // (_SAMPLES - 1)
+                first.seek(place)
+                second.seek(place)
+                if first.read(_SAMPLE) != second.read(_SAMPLE):
+                    return False
+    except OSError:
+        return False
+    return True
 
 
 _RESERVED = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
@@ -430,13 +455,15 @@ def _in_folder(place: Path) -> Callable[[str], bool]:
 
 def _free_name(name: str, taken: Callable[[str], bool]) -> str:
     """`name`, or the same with the first number that is free."""
-    if not taken(name):
-        return name
+    return next(each for each in _names(name) if not taken(each))
+
+
+def _names(name: str) -> Iterator[str]:
+    """`name`, then the same with numbers."""
+    yield name
     stem, suffix = os.path.splitext(name)  # noqa: PTH122 (a name, no path)
-    number = 2
-    while taken(numbered := f"{stem} ({number}){suffix}"):
-        number += 1
-    return numbered
+    for number in itertools.count(2):
+        yield f"{stem} ({number}){suffix}"
 
 
 # -------------------------------------------------------------------------------------------------- carrying out
@@ -893,6 +920,9 @@ class _Undo:
         if source is not None and to is not None:
             # Killed while there were two of it, there or back; or somebody has put a file where it came from.
             if os.path.samestat(source, to) or _same_bytes(entry.source, entry.to):
+                if entry.back:  # its date may be what is still missing
+                    with contextlib.suppress(OSError):
+                        shutil.copystat(entry.to, entry.source)
                 entry.to.unlink()
                 return True
             if not entry.done and _begins(entry.source, entry.to):
