@@ -29,7 +29,8 @@ Trained on 4,759 photographs: PASCAL VOC 2007 trainval (without what is kept for
 and small sets of office cameras, a service robot and fruit. A class that a source does not label is not learnt there as
 background. Measured on 1,152 other photographs of the same kinds (1,002 of VOC, 110 of COCO, 40 of fruit), so its
 figures cannot be compared with published ones. Offered are the classes with an average precision of 0.25 or more on at
-least 20 boxes; the others can be switched on. The first 31 of the 70 epochs went at the pace of 80."""
+least 20 boxes; the others can be switched on. Of the 62 epochs the first 31 went at the pace of 80, the next 12 at that
+of 70."""
 
 
 def bundle(run: Path, data: Path) -> ModelCard:
