@@ -39,6 +39,11 @@ if TYPE_CHECKING:
     from engine.gallery import model_id as model_id
     from engine.gallery import recogniser as recogniser
     from engine.images import read_picture as read_picture
+    from engine.labels import LabelledBox as LabelledBox
+    from engine.labels import LabelledPicture as LabelledPicture
+    from engine.labels import LabelledSet as LabelledSet
+    from engine.labels import RemovedPicture as RemovedPicture
+    from engine.labels import class_name as class_name
     from engine.live import LiveSession as LiveSession
     from engine.live import ModelState as ModelState
     from engine.liveness import Liveness as Liveness
@@ -129,6 +134,7 @@ _HOMES = {
     "engine.export": "DetectionExport",
     "engine.gallery": "Gallery Person SameNames Shot Visit model_id recogniser",
     "engine.images": "read_picture",
+    "engine.labels": "LabelledBox LabelledPicture LabelledSet RemovedPicture class_name",
     "engine.live": "LiveSession ModelState",
     "engine.liveness": "Liveness LivenessState screen_pattern",
     "engine.networks.onnx": "OnnxFound OnnxQuestion",

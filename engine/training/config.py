@@ -144,6 +144,19 @@ class TrainingConfig:
         "ones. Empty starts with random ones everywhere.",
         "Network",
     )
+    frozen: str = _field(
+        "nothing",
+        "Frozen",
+        "What of the network stays as it started. With few pictures less of it can then be learnt by heart; it needs "
+        "weights to start from.",
+        "Network",
+        choices=(
+            ("nothing", "Nothing"),
+            ("statistics", "Statistics: how the first layers scale what they see"),
+            ("backbone", "Backbone: all layers but the last ones"),
+        ),
+        only_for=("model", ("detector", "face-detector")),
+    )
     dropout: float = _field(
         0.1,
         "Dropout",
@@ -156,6 +169,16 @@ class TrainingConfig:
     )
     epochs: int = _field(
         3, "Epochs", "How often the network sees the whole training set.", "Training", low=1, high=10_000
+    )
+    repeats: int = _field(
+        1,
+        "Repetitions",
+        "How often an epoch shows each picture. More than once where there are few: an epoch ends with measuring and "
+        "saving, which would take longer than learning.",
+        "Training",
+        low=1,
+        high=10_000,
+        only_for=("data", ("folder", "coco", "crops")),
     )
     batch_size: int = _field(
         256,

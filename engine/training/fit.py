@@ -175,10 +175,11 @@ class _Training:
         self.model = self.task.build()
         self.model.to(device).to(memory_format=torch.channels_last)
         if start_from:
-            _start_from(Path(start_from), self.model)
+            _start_from(Path(start_from), self.model, self.task.classes)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
         self.optimiser = _optimiser(config, self.model)
-        count = self.task.count
+        self.repeats = config.repeats if config.matters("repeats") else 1
+        count = self.task.count * self.repeats
         self.batch_size = min(config.batch_size, count)
         # A last batch of one picture has no variance, which batch normalisation needs: leave it out.
         self.steps_per_epoch = max(1, count // self.batch_size + (count % self.batch_size > 1))
@@ -213,7 +214,9 @@ class _Training:
         seed = (config.seed * 1_000_003 + self.epoch * 7919 + 1) % 2**63
         torch.manual_seed(seed)  # dropout
         generator = torch.Generator(self.device).manual_seed(seed)
-        order = torch.randperm(self.task.count, generator=torch.Generator().manual_seed(seed)).to(self.device)
+        shuffle = torch.Generator().manual_seed(seed)
+        passes = [torch.randperm(self.task.count, generator=shuffle) for _ in range(self.repeats)]
+        order = torch.cat(passes).to(self.device)
         total = config.epochs * self.steps_per_epoch
         every = max(1, self.steps_per_epoch // STEPS_SHOWN)
         sums = torch.zeros(4, device=self.device)  # loss and score since the last event; of the whole epoch
@@ -388,8 +391,11 @@ class _Training:
             ) from error
 
 
-def _start_from(path: Path, model: nn.Module) -> None:
-    """Take the weights in a file wherever the network has some of that name and shape."""
+def _start_from(path: Path, model: nn.Module, classes: tuple[str, ...]) -> None:
+    """Take the weights in a file wherever the network has some of that name and shape.
+
+    Where the card beside the file names other classes, those that both have keep what is known of them.
+    """
     try:
         weights = safetensors.torch.load_file(path)
     except (OSError, SafetensorError) as error:
@@ -403,6 +409,21 @@ def _start_from(path: Path, model: nn.Module) -> None:
         raise EngineError(
             f"The weights in {path.name} belong to another network.", "Choose the network that they were trained for."
         )
+    known: tuple[str, ...] = ()
+    with contextlib.suppress(EngineError):  # it is weights alone
+        known = zoo.read_card(path.with_suffix(".json")).classes
+    common = [name for name in classes if name in known]
+    if common and len(known) != len(classes):
+        mine, theirs = ([each.index(name) for name in common] for each in (classes, known))
+        for name, value in weights.items():
+            rows = own.get(name)
+            # Of two networks of one architecture only the layers of the classes differ in shape.
+            if rows is None or rows.shape == value.shape or value.ndim != rows.ndim:
+                continue
+            if len(rows) == len(classes) and len(value) == len(known) and rows.shape[1:] == value.shape[1:]:
+                rows = rows.clone()
+                rows[mine] = value[theirs].to(rows)
+                fitting[name] = rows
     model.load_state_dict(fitting, strict=False)
 
 

@@ -349,18 +349,24 @@ class Detection:
         self.count, self.validation_count = len(data.train), min(_MEASURED, len(data.validation))
 
     def build(self) -> nn.Module:
-        return networks.build(
+        model = networks.build(
             self._config.model,
             classes=len(self.classes),
             channels=3,
             image_size=self._data.image_size,
             **self.arguments,
         )
+        if self._config.frozen == "backbone":
+            _detector(model).backbone.requires_grad_(False)
+        return model
 
     def network(self, model: nn.Module) -> nn.Module:
         return model
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
+        if self._config.frozen != "nothing":
+            # A few pictures say little of how strong a map usually is; many others have said it before.
+            _detector(model).backbone.eval()
         size = self._size_at(progress)
         share = _MOSAICS if progress < _CALM_AFTER else 0.0
         batch = compose(self._scenes, chosen, size, generator, mosaic=share, zoom=self._data.zoom)
