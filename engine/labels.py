@@ -385,7 +385,8 @@ class LabelledSet:
                 entry.kept.append({**each, "category_id": self._number_of(label)})
             else:
                 x, y, width, height = (float(value) for value in each["bbox"])
-                entry.boxes.append(LabelledBox(label, (x, y, x + width, y + height)))
+                right, bottom = round(x + width, 2), round(y + height, 2)  # as they were before the subtraction
+                entry.boxes.append(LabelledBox(label, (x, y, right, bottom)))
                 entry.raws.append(dict(each))
         for key, entry in mine.items():
             if (entry.raw["file_name"], entry.raw.get("tar", "")) in files:

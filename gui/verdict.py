@@ -172,7 +172,7 @@ def data_title(config: TrainingConfig | None) -> str:
     if config is None:
         return ""
     title = dict(TrainingConfig.describe()["data"].choices).get(config.data, config.data)
-    if config.data == "folder" and config.folder:
+    if config.data in ("folder", "coco") and config.folder:
         return Path(config.folder).name
     return title.split(" (")[0]
 

@@ -61,7 +61,8 @@ from gui.sight import Sight
 from gui.theme import Choice, set_role, theme
 
 if TYPE_CHECKING:
-    from engine import ModelCard, ModelState, Result, Timings
+    from engine import ModelCard, ModelState, Result, Timings, TrainingConfig
+    from gui.labeller import Labeller
 
 DEFAULT_MODEL = "digits"
 LIVE_MODEL = "detector"  # what Live starts with, where it is there
@@ -200,6 +201,7 @@ class MainWindow(QMainWindow):
         self._ahead.setInterval(BUILD_PAUSE)
         self._ahead.timeout.connect(self._build_ahead)
         self.models: Any = None
+        self.labeller: Labeller | None = None  # made when boxes are to be drawn for the first time
         self.mode = ""
         self._cards: list[ModelCard] = []
         # Each stage remembers a network of its own; "": not chosen yet.
@@ -261,6 +263,8 @@ class MainWindow(QMainWindow):
         self.live.close_recording()
         self.companions.close()
         self.bridge.close()
+        if self.labeller is not None:
+            self.labeller.finish()
         self.faces.close()
         super().closeEvent(event)
 
@@ -282,17 +286,13 @@ class MainWindow(QMainWindow):
                 self._stack.addWidget(self._stages[mode.name])
         self._stack.setCurrentWidget(self._stages[mode.name])
         self._mode_actions[mode.name].setChecked(True)
-        for action, where in self._only_in:
-            action.setEnabled(mode.name in where)
-        self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
-        for panel in PANELS:
-            self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
+        self._furnish(mode)
         if mode.name in self._models:
             self._stage = mode.name
             self._run(self._model_of(mode.name))
         self.live.set_subject(mode.name == "faces")
         self.companions.set_active(mode.name == "live")
-        self.live.set_active(self._stages[mode.name] is self.live)
+        self.live.set_active(self._stages[mode.name] is self.live or self.labelling)
         self.faces.set_active(mode.name == "faces")
         self._live_showing(self.live.shows_picture)
         self.canvas.set_labels(())
@@ -304,6 +304,59 @@ class MainWindow(QMainWindow):
         elif mode.name == "models":
             self.bridge.refresh_cards()
         self._stages[mode.name].setFocus()
+
+    def _furnish(self, mode: Mode) -> None:
+        """The actions and docks of a mode; while boxes are drawn the stage has the room, and keys, for itself."""
+        place = "labels" if self.labelling else mode.name
+        for action, where in self._only_in:
+            action.setEnabled(place in where)
+        self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
+        for panel in PANELS:
+            self._docks[panel.name].setVisible(not self.labelling and self._dock_wanted(mode, panel.name))
+
+    @property
+    def labelling(self) -> bool:
+        """Boxes are being drawn on the stage of Live."""
+        return self.mode == "live" and self.labeller is not None and self._stages.get("live") is self.labeller
+
+    def label(self) -> None:
+        """Draw boxes on what Live shows, to teach a detector with them."""
+        self.set_mode("live")
+        if self.labeller is None:
+            from gui.labeller import Labeller
+
+            self.labeller = Labeller(self.bridge, self.settings, self.live, self.sight)
+            self.labeller.failed.connect(self.notices.error)
+            self.labeller.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
+            self.labeller.closed.connect(self._end_labelling)
+            self.labeller.teach.connect(self._teach)
+            self._stack.addWidget(self.labeller)
+            self._sections.append(("While labelling", self.labeller.keys))
+        if self.labelling:
+            return
+        frame, result = self.live.picture.frame, self.live.picture.result
+        if self.bridge.source is not None:
+            self.bridge.source.pause()
+        self._put_on_live(self.labeller)
+        self.labeller.begin(frame if self.live.shows_picture else None, result)
+
+    def _end_labelling(self) -> None:
+        if self._stages.get("live") is not self.live:
+            self._put_on_live(self.live)
+
+    def _put_on_live(self, stage: QWidget) -> None:
+        """The live picture, or the page on which boxes are drawn."""
+        self._stages["live"] = stage
+        if self.mode == "live":
+            self._stack.setCurrentWidget(stage)
+            self._furnish(next(mode for mode in MODES if mode.name == "live"))
+            stage.setFocus()
+
+    def _teach(self, config: TrainingConfig) -> None:
+        """Train what has been labelled; in Live the network can be chosen as soon as it has learnt something."""
+        self._end_labelling()
+        self.set_mode("train")
+        self.train.teach(config)
 
     def make_train(self) -> QWidget:
         """The stage of Train; made when first asked for, so that the start stays quick."""
@@ -404,6 +457,7 @@ class MainWindow(QMainWindow):
 
     def _use_trained(self, name: str) -> None:
         self._stage = "draw"
+        self._end_labelling()
         self.use_model(name)
         self.set_mode(self._stage)
 
@@ -596,7 +650,10 @@ class MainWindow(QMainWindow):
             self.canvas.open(path)
         elif self.mode == "faces":
             self.faces.open([path])
+        elif self.labelling and self.labeller is not None and path.suffix.lower() in PICTURES:
+            self.labeller.open([path])
         else:
+            self._end_labelling()
             self.set_mode("live")
             self.live.open(str(path))
 
@@ -620,6 +677,8 @@ class MainWindow(QMainWindow):
         files = [Path(url.toLocalFile()) for url in data.urls() if url.isLocalFile()]
         if files and self.mode == "faces":
             self.faces.open(files)
+        elif self.labelling and self.labeller is not None and all(p.suffix.lower() in PICTURES for p in files):
+            self.labeller.open(files)
         elif files:
             self.open_path(files[0])
         elif data.hasImage():
@@ -751,6 +810,14 @@ class MainWindow(QMainWindow):
             "Show only what is &more sure", lambda: live.controls.change_score(5), keys="]", only_in=LOOKING
         )
         self.also_action = self._add("Look with &other networks, too…", live.also.pick, keys="A", only_in="live")
+        self.label_action = self._add(
+            "Dr&aw boxes and teach a detector…",
+            self.label,
+            keys="B",
+            icon="label",
+            tip="Draw boxes around objects and teach a detector to find them",
+            only_in="live",
+        )
         self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in=LOOKING)
         self.snapshot_action = self._add(
             "&Snapshot…",
@@ -877,6 +944,7 @@ class MainWindow(QMainWindow):
                     self.more_action,
                     self.classes_action,
                     self.also_action,
+                    self.label_action,
                     None,
                     self.record_action,
                     self.plain_action,
@@ -957,6 +1025,7 @@ class MainWindow(QMainWindow):
         self.live.failed.connect(self.notices.error)
         self.live.showing.connect(self._live_showing)
         self.live.opened.connect(self._source_opened)
+        self.live.label_wanted.connect(self.label)
         self.live.status.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.choice.picked.connect(self.use_model)
         self.choice.opening.connect(self.bridge.refresh_cards)

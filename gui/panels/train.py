@@ -208,6 +208,11 @@ class TrainPanel(QWidget):
         box.finished.connect(answered)
         box.open()
 
+    def teach(self, config: TrainingConfig) -> None:
+        """Show these settings in the form, and train with them."""
+        self.form.set_value(config)
+        self.start()
+
     def select(self, name: str) -> None:
         """Show the curves and the state of the run called `name`."""
         if name == self._shown or name not in self._known:
