@@ -40,6 +40,15 @@ def ask_for_folder(parent: QWidget, settings: Settings) -> Path | None:
     return _remembered(settings, Path(name), Path(name)) if name else None
 
 
+def ask_where_to_sort(parent: QWidget, start: str) -> Path | None:
+    """A folder in which folders of pictures are made; `start` need not be there yet."""
+    place = Path(start) if start else Path.home()
+    while not place.is_dir() and place != place.parent:
+        place = place.parent
+    name = QFileDialog.getExistingDirectory(parent, "Sort into this folder", str(place))
+    return Path(name) if name else None
+
+
 def ask_for_pictures(parent: QWidget, settings: Settings) -> list[Path]:
     """Some pictures; none: the person thought better of it."""
     patterns = " ".join(f"*{suffix}" for suffix in PICTURES)

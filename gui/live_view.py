@@ -192,6 +192,7 @@ class LiveStage(QWidget):
         welcome: what is shown while there is nothing.
     Signals:
         opened(str): another source is opened.
+        sorting_wanted(): go where the pictures of a folder are sorted.
         failed(BaseException): a picture that was left out.
         status(str): a word about what has just been done.
         showing(bool): there is a picture now, or none any more.
@@ -202,6 +203,7 @@ class LiveStage(QWidget):
     status = Signal(str)
     showing = Signal(bool)
     opened = Signal(str)
+    sorting_wanted = Signal()
     label_wanted = Signal()
 
     def __init__(
@@ -812,6 +814,8 @@ class LiveStage(QWidget):
         menu.addSeparator()
         self._entry("Video or picture…", "video", self._open_file)
         self._entry("Folder of pictures…", "pictures", self._open_folder)
+        if not self._for_faces:
+            self._entry("Sort a folder…", "pictures", self.sorting_wanted.emit)
         self._entry("Whole screen", "screen", lambda: self.open("screen"))
         self._entry("Part of the screen…", "fit", self._pick_region)
         self._entry("Network stream…", "live", self._open_stream)

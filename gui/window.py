@@ -61,7 +61,7 @@ from gui.sight import Sight
 from gui.theme import Choice, set_role, theme
 
 if TYPE_CHECKING:
-    from engine import ModelCard, ModelState, Result, Timings, TrainingConfig
+    from engine import ModelCard, ModelState, Recogniser, Result, Timings, TrainingConfig
     from gui.labeller import Labeller
 
 DEFAULT_MODEL = "digits"
@@ -102,6 +102,9 @@ MODES = (
     Mode("faces", "Faces", "Find faces, and say whose they are", lambda w: w.faces.make_stage(), ("answer", "people")),
     Mode("models", "Models", "All networks and what is known of them", lambda w: w.make_models(), ()),
 )
+# Not among the modes at the top: one goes there from Live or from the menu, and comes back.
+SORT = Mode("sort", "Sort a folder…", "Sort a folder of pictures by what is in them", lambda w: w.make_sorter(), ())
+PAGES = (*MODES, SORT)
 PANELS = (
     Panel(
         "answer",
@@ -202,7 +205,9 @@ class MainWindow(QMainWindow):
         self._ahead.timeout.connect(self._build_ahead)
         self.models: Any = None
         self.labeller: Labeller | None = None  # made when boxes are to be drawn for the first time
+        self.sorter: Any = None
         self.mode = ""
+        self._came_from = ""  # the mode before a page, whereto it leads back
         self._cards: list[ModelCard] = []
         # Each stage remembers a network of its own; "": not chosen yet.
         self._models = {stage: self.settings.text(key) for stage, key in CHOICES.items()}
@@ -260,6 +265,8 @@ class MainWindow(QMainWindow):
             self.train.close()
         if self.models is not None:
             self.models.end()
+        if self.sorter is not None:
+            self.sorter.close_page()
         self.live.close_recording()
         self.companions.close()
         self.bridge.close()
@@ -272,9 +279,11 @@ class MainWindow(QMainWindow):
 
     def set_mode(self, name: str) -> None:
         """Put another stage up; what was under way there waits, a training run goes on."""
-        mode = next((mode for mode in MODES if mode.name == name), MODES[0])
+        mode = next((mode for mode in PAGES if mode.name == name), MODES[0])
         if mode.name == self.mode:
             return
+        if self.mode != SORT.name:
+            self._came_from = self.mode
         self.mode = mode.name
         if mode.name not in self._stages:
             QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
@@ -303,6 +312,9 @@ class MainWindow(QMainWindow):
             self.canvas.setFocus()
         elif mode.name == "models":
             self.bridge.refresh_cards()
+        elif mode.name == SORT.name:
+            self.sorter.set_cards(self._cards)
+            self.sorter.begin()
         self._stages[mode.name].setFocus()
 
     def _furnish(self, mode: Mode) -> None:
@@ -387,6 +399,30 @@ class MainWindow(QMainWindow):
         self.models.set_cards(self._cards, self._model)
         panel: QWidget = self.models
         return panel
+
+    def make_sorter(self) -> QWidget:
+        """The page on which a folder is sorted."""
+        from gui.sorter import SorterPage
+
+        self.sorter = SorterPage(self.bridge.call, self.settings, self._enrolled)
+        self.sorter.closed.connect(lambda: self.set_mode(self._came_from or "live"))
+        self.sorter.opened.connect(self._look_at)
+        self.sorter.failed.connect(self.notices.error)
+        self.sorter.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        page: QWidget = self.sorter
+        return page
+
+    def _enrolled(self) -> tuple[ModelCard, Recogniser] | None:
+        """The network for faces that runs, and who is enrolled."""
+        faces = self.faces.faces
+        if faces is None or faces.card is None or faces.recogniser is None or not faces.people:
+            return None
+        return faces.card, faces.recogniser
+
+    def _look_at(self, path: Path) -> None:
+        """Show one picture in Live."""
+        self.set_mode("live")
+        self.live.open(str(path))
 
     # the network ----------------------------------------------------------------------------------------------------
 
@@ -486,6 +522,8 @@ class MainWindow(QMainWindow):
         self._run(self._model_of(self._stage))  # what Live starts with is known now
         self.choice.fill(cards, self._model)
         self.companions.set_cards(cards)
+        if self.sorter is not None:
+            self.sorter.set_cards(cards)
         if self.models is not None:
             self.models.set_cards(cards, self._model)
 
@@ -771,6 +809,17 @@ class MainWindow(QMainWindow):
             action = self._add(mode.title, go, keys=f"Ctrl+{number}", icon=mode.name, tip=mode.help, checkable=True)
             group.addAction(action)
             self._mode_actions[mode.name] = action
+
+        def sort(on: bool) -> None:
+            if on:
+                self.set_mode(SORT.name)
+
+        self.sort_action = self._add(
+            "Sort a &folder…", sort, keys="Ctrl+Shift+O", icon="pictures", tip=SORT.help, checkable=True
+        )
+        group.addAction(self.sort_action)
+        self._mode_actions[SORT.name] = self.sort_action
+        self.live.sorting_wanted.connect(lambda: self.set_mode(SORT.name))
         self.play_action = self._add(
             "&Play or freeze",
             live.toggle,
@@ -912,7 +961,18 @@ class MainWindow(QMainWindow):
             group.addAction(action)
             themes.addAction(action)
         sections: tuple[tuple[str, list[QAction | QMenu | None]], ...] = (
-            ("&File", [self.open_action, self.save_action, self.snapshot_action, None, self.quit_action]),
+            (
+                "&File",
+                [
+                    self.open_action,
+                    self.save_action,
+                    self.snapshot_action,
+                    None,
+                    self.sort_action,
+                    None,
+                    self.quit_action,
+                ],
+            ),
             (
                 "&Edit",
                 [
@@ -1140,10 +1200,10 @@ class MainWindow(QMainWindow):
 
     def reset_layout(self) -> None:
         """Every panel back where it was at first, in all modes."""
-        for mode in MODES:
+        for mode in PAGES:
             for panel in PANELS:
                 self.settings.remove(f"docks/{mode.name}-{panel.name}")
-        mode = next(mode for mode in MODES if mode.name == self.mode)
+        mode = next(mode for mode in PAGES if mode.name == self.mode)
         for panel in PANELS:
             dock = self._docks[panel.name]
             dock.setFloating(False)
@@ -1170,7 +1230,7 @@ class MainWindow(QMainWindow):
             self._sized = False
         else:
             self._sized = True
-            mode = next(mode for mode in MODES if mode.name == self.mode)
+            mode = next(mode for mode in PAGES if mode.name == self.mode)
             for panel in PANELS:
                 self._docks[panel.name].setVisible(self._dock_wanted(mode, panel.name))
 
