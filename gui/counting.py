@@ -26,7 +26,7 @@ Points: TypeAlias = tuple[tuple[float, float], ...]
 # Of Okabe and Ito's colours, and others that are as far apart: without red, which is the alarm's.
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#8976ff", "#9a8b2f")
 ARROWS = {"right": "→", "left": "←", "down": "↓", "up": "↑"}
-ON = "counting/on"
+ON, NOTICE, SOUND = "counting/on", "counting/notice", "counting/sound"
 READY: dict[str, tuple[str, Points]] = {
     "whole": ("Whole picture", ((0, 0), (1, 0), (1, 1), (0, 1))),
     "left": ("Left third", ((0, 0), (1 / 3, 0), (1 / 3, 1), (0, 1))),
@@ -47,6 +47,7 @@ class Counting(QObject):
         places: the zones and lines.
         on: they are counted in, and drawn.
         chosen: name of the one that is looked at; "": none.
+        notice, sound: how a person wants to be told of an alarm.
     Signals:
         changed(): the places are others, or another one is looked at, or it was switched on or off.
         counted(): there are new numbers.
@@ -72,6 +73,7 @@ class Counting(QObject):
         self._active = False
         self._last: Result | None = None
         self.on = settings.flag(ON, True)
+        self.notice, self.sound = settings.flag(NOTICE, True), settings.flag(SOUND, False)
         self.chosen = ""
         sight.changed.connect(self._count_again)
 
@@ -92,6 +94,11 @@ class Counting(QObject):
     @property
     def values(self) -> tuple[Values, ...]:
         return self._counter.values()
+
+    @property
+    def active(self) -> bool:
+        """Live is open."""
+        return self._active
 
     @property
     def runs(self) -> bool:
@@ -166,6 +173,13 @@ class Counting(QObject):
             self._count_again()
             self.changed.emit()
             self.redraw.emit()
+
+    def set_telling(self, *, notice: bool | None = None, sound: bool | None = None) -> None:
+        """How one wants to be told of an alarm from now on; None: as before."""
+        self.notice = self.notice if notice is None else notice
+        self.sound = self.sound if sound is None else sound
+        self._settings.set(NOTICE, self.notice)
+        self._settings.set(SOUND, self.sound)
 
     def start_again(self) -> None:
         """All numbers from nothing, and an empty log."""

@@ -147,6 +147,17 @@ def ask_where_to_export(parent: QWidget, settings: Settings, *, name: str) -> Pa
     return path
 
 
+def ask_where_to_write_table(parent: QWidget, settings: Settings, *, title: str, name: str) -> Path | None:
+    """A place for a table; `name` is what it would be called."""
+    start = Path(settings.text("log-folder", str(Path.home()))) / name
+    chosen, _ = QFileDialog.getSaveFileName(parent, title, str(start), "Tables (*.csv)")
+    if not chosen:
+        return None
+    path = Path(chosen) if Path(chosen).suffix else Path(chosen).with_suffix(".csv")
+    settings.set("log-folder", str(path.parent))
+    return path
+
+
 def _remembered(settings: Settings, path: Path, folder: Path) -> Path:
     settings.set("folder", str(folder))
     return path

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QPainter
+from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, QTimer, Signal
+from PySide6.QtGui import QAction, QCloseEvent, QKeySequence, QPainter, QShowEvent
 from PySide6.QtWidgets import (
     QComboBox,
     QDialog,
@@ -38,6 +39,33 @@ class Dock(QDockWidget):
     def closeEvent(self, event: QCloseEvent) -> None:
         super().closeEvent(event)
         self.closed_by_hand.emit()
+
+
+class Later(QWidget):
+    """Room for a widget that is made a moment after it is first to be seen. Signals: `made(QWidget)`."""
+
+    made = Signal(object)
+
+    def __init__(self, make: Callable[[], QWidget], parent: QWidget | None = None) -> None:
+        super().__init__(parent)
+        self._make = make
+        self.widget: QWidget | None = None
+        self._room = QVBoxLayout(self)
+        self._room.setContentsMargins(0, 0, 0, 0)
+
+    def make(self) -> QWidget:
+        """What it is room for."""
+        if self.widget is None:
+            self.widget = self._make()
+            self._room.addWidget(self.widget)
+            self.setFocusProxy(self.widget)
+            self.made.emit(self.widget)
+        return self.widget
+
+    def showEvent(self, event: QShowEvent) -> None:
+        super().showEvent(event)
+        if self.widget is None:  # the window shows first
+            QTimer.singleShot(0, self, self.make)
 
 
 class DockTitle(QWidget):

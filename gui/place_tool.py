@@ -56,6 +56,7 @@ class PlaceTool(QObject):
         """Draw a place: the next clicks are its corners."""
         if self._picture.frame is None:
             self.refused.emit("There is no picture yet: open a camera, a video or a picture first")
+            self.changed.emit()  # a button that was pressed is not
             return
         self.drawing, self.corners, self._held = kind, [], None
         self._picture.set_hint(HINTS[kind])

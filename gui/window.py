@@ -30,6 +30,7 @@ from PySide6.QtGui import (
     QKeySequence,
 )
 from PySide6.QtWidgets import (
+    QApplication,
     QHBoxLayout,
     QLabel,
     QMainWindow,
@@ -48,13 +49,15 @@ from gui.background import Background
 from gui.bridge import Bridge
 from gui.canvas import PEN_WIDTHS, Canvas, Label
 from gui.companions import Companions
+from gui.counting import Counting
 from gui.faces_mode import FacesMode
 from gui.files import PICTURES, ask_for_picture_or_video, ask_where_to_save
-from gui.frame import Dock, DockTitle, NetworkChoice, ShortcutList, run_folder
+from gui.frame import Dock, DockTitle, Later, NetworkChoice, ShortcutList, run_folder
 from gui.live_view import LiveStage
 from gui.notices import Notices
 from gui.panels.answer import AnswerPanel
 from gui.panels.inside import InsidePanel
+from gui.place_tool import Kind, PlaceTool
 from gui.reading import Place
 from gui.settings import Settings
 from gui.sight import Sight
@@ -130,6 +133,14 @@ PANELS = (
         lambda w: w.faces.dock,
         "F9",
     ),
+    Panel(
+        "counting",
+        "Counting",
+        "Zones and lines in the live picture: how many are there, how many went through, alarms",
+        Qt.DockWidgetArea.BottomDockWidgetArea,
+        lambda w: w.counting_room,
+        "F6",
+    ),
 )
 
 
@@ -170,6 +181,7 @@ class MainWindow(QMainWindow):
         faces: the mode of that name: the gallery, its panel, the album.
         sight: what the network has in sight, for all who show it.
         companions: other networks that look at the pictures of Live.
+        counting, place_tool, counting_room: what is counted in Live, drawing zones and lines, and room for their panel.
         mode: name of the mode it is in.
         first_time: nothing is known yet of the place and size it should have.
     """
@@ -197,6 +209,10 @@ class MainWindow(QMainWindow):
         self.inside: InsidePanel = InsidePanel()
         self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight, self.companions)
         self.faces: FacesMode = FacesMode(self.bridge, self.settings, live=self.live, answer=self.answer, parent=self)
+        self.counting: Counting = Counting(self.settings, self.sight, live=lambda: self.live.endless, parent=self)
+        self.place_tool: PlaceTool = PlaceTool(self.live.picture, self.counting)
+        self.counting_room: Later = Later(self._make_counting)
+        self.live.picture.layers.append(self.counting.over)
         self.train: Any = None
         self._train_ahead: Any = None  # what is built of it before it is opened
         self._stages_loaded = False  # or being loaded
@@ -301,6 +317,7 @@ class MainWindow(QMainWindow):
             self._run(self._model_of(mode.name))
         self.live.set_subject(mode.name == "faces")
         self.companions.set_active(mode.name == "live")
+        self.counting.set_active(mode.name == "live")
         self.live.set_active(self._stages[mode.name] is self.live or self.labelling)
         self.faces.set_active(mode.name == "faces")
         self._live_showing(self.live.shows_picture)
@@ -423,6 +440,13 @@ class MainWindow(QMainWindow):
         """Show one picture in Live."""
         self.set_mode("live")
         self.live.open(str(path))
+
+    def _make_counting(self) -> QWidget:
+        from gui.panels.counting import CountingPanel
+
+        panel = CountingPanel(self.counting, self.place_tool, self.sight, self.settings, call=self.bridge.call)
+        panel.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
+        return panel
 
     # the network ----------------------------------------------------------------------------------------------------
 
@@ -652,6 +676,7 @@ class MainWindow(QMainWindow):
             return  # of the source before
         if result.detections is not None:
             self.sight.take(result)
+            self.counting.take(result)
         self.answer.set_result(result)
         self.inside.set_result(result)
         if from_paper:
@@ -868,6 +893,8 @@ class MainWindow(QMainWindow):
             only_in="live",
         )
         self.classes_action = self._add("&Classes to show…", live.controls.pick_classes, keys="C", only_in=LOOKING)
+        self.zone_action = self._add("Count in a &zone", lambda: self._draw_place("zone"), keys="Z", only_in="live")
+        self.line_action = self._add("Count at a l&ine", lambda: self._draw_place("line"), keys="X", only_in="live")
         self.snapshot_action = self._add(
             "&Snapshot…",
             live.snapshot,
@@ -1004,6 +1031,8 @@ class MainWindow(QMainWindow):
                     self.more_action,
                     self.classes_action,
                     self.also_action,
+                    self.zone_action,
+                    self.line_action,
                     self.label_action,
                     None,
                     self.record_action,
@@ -1085,6 +1114,11 @@ class MainWindow(QMainWindow):
         self.live.failed.connect(self.notices.error)
         self.live.showing.connect(self._live_showing)
         self.live.opened.connect(self._source_opened)
+        self.live.opened.connect(lambda _: self.counting.set_source(self.live.lasting_spec))
+        self.counting.redraw.connect(self.live.picture.refresh)
+        self.counting.alarm.connect(self._tell_alarm)
+        self.counting.failed.connect(self.notices.error)
+        self.place_tool.refused.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.live.label_wanted.connect(self.label)
         self.live.status.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.choice.picked.connect(self.use_model)
@@ -1102,6 +1136,19 @@ class MainWindow(QMainWindow):
         self.faces.stage_wanted.connect(self._show_stage)
         self.faces.dock_wanted.connect(self._show_people)
         self.faces.models_wanted.connect(lambda: self.set_mode("models"))
+
+    def _draw_place(self, kind: Kind) -> None:
+        self._docks["counting"].show()
+        self._dock_by_hand("counting", True)
+        self.counting_room.make()
+        self.place_tool.begin(kind)
+
+    def _tell_alarm(self, words: str) -> None:
+        if self.counting.notice:
+            self.live.picture.signal(False, words)
+            self.notices.say(f"Alarm in {words}", "Counting, in Live")
+        if self.counting.sound:
+            QApplication.beep()
 
     def _show_people(self) -> None:
         self._docks["people"].show()
@@ -1215,7 +1262,8 @@ class MainWindow(QMainWindow):
         height = max(200, round(self.height() * 0.33))
         width = max(320, min(440, round(self.width() * 0.27)))
         self.resizeDocks([self._docks["answer"]], [width], Qt.Orientation.Horizontal)
-        self.resizeDocks([self._docks["inside"], self._docks["people"]], [height, height], Qt.Orientation.Vertical)
+        below = [self._docks[panel.name] for panel in PANELS if panel.area == Qt.DockWidgetArea.BottomDockWidgetArea]
+        self.resizeDocks(below, [height] * len(below), Qt.Orientation.Vertical)
 
     def _restore(self) -> None:
         geometry, state = self.settings.raw("geometry"), self.settings.raw("state")
