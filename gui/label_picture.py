@@ -137,6 +137,11 @@ class LabelPicture(QWidget):
     def empty(self) -> bool:
         return self._image.isNull()
 
+    @property
+    def dragging(self) -> bool:
+        """The mouse is drawing or moving a box."""
+        return self._pressed is not None
+
     def choose(self, index: int) -> None:
         """Have keys change this box; -1: none."""
         index = index if 0 <= index < len(self.boxes) else -1

@@ -54,6 +54,7 @@ FIRST_SET = "objects"
 START = "detector"  # the network whose knowledge is built upon
 MOST_SUGGESTED = 30
 SAME = 0.6  # overlap from which on a suggestion is of what has a box already
+LATER = 200  # milliseconds
 FRESH = 0.25  # seconds: a camera's frames before that are from when it was paused
 _UNDONE = 400  # steps that are remembered
 
@@ -158,6 +159,9 @@ class Labeller(QWidget):
         self.folder = Path(settings.text("label-set") or str(data_folder() / "labels" / FIRST_SET))
         self._set: LabelledSet | None = None  # touched by errands alone
         self._open = False
+        self._opening = False
+        self._wanted_set: Path | None = None  # opened once all of this one is stored
+        self._had: set[float] = set()  # when the frames were taken that have been on the desk
         self._errands: collections.deque[_Errand] = collections.deque()
         self._running: _Errand | None = None
         self._storing = False
@@ -410,9 +414,9 @@ class Labeller(QWidget):
 
     def begin(self, frame: Frame | None, result: Result | None) -> None:
         """Label this frame, in which the network has found `result`; None: go on with what is there."""
-        if not self._open:
+        if not self._open and not self._opening:
             self._open_set(self.folder)
-        if frame is not None and all(sheet.frame is not frame for sheet in self._sheets):
+        if frame is not None and frame.time not in self._had:
             self._take_frame(frame, result)
         elif self._current is None and self.sheets:
             self._show_sheet(self.sheets[-1])
@@ -424,12 +428,11 @@ class Labeller(QWidget):
         source = self._bridge.source
         state = self._bridge.source_state
         if self._looking_since >= 0:
-            self._looking_since = -1.0
-            if source is not None:
-                source.pause()
-            frame = self._live.picture.frame if self._moving is None else self._moving
-            self._moving = None
-            if frame is not None:
+            frame = self._moving
+            if frame is None:
+                self.said.emit("There is no picture yet")
+            else:
+                self._stop_looking()
                 self._take_frame(frame, None)
             return
         if source is None:
@@ -540,6 +543,11 @@ class Labeller(QWidget):
             with contextlib.suppress(EngineError):
                 errand.done(errand.outcome[0])
         self._errands.clear()
+        if self._set is None and any(sheet.waits for sheet in self._sheets):
+            from engine import LabelledSet
+
+            with contextlib.suppress(EngineError):
+                self._set = LabelledSet(self.folder)
         if self._set is None:
             return
         for sheet in self._sheets:
@@ -553,8 +561,16 @@ class Labeller(QWidget):
         """Go on with another set; the one that was open is stored."""
         if folder == self.folder and self._open:
             return
-        self._settings.set("label-set", str(folder))
-        self._open_set(folder)
+        self._wanted_set = folder
+        if self._open:
+            self._store_next()
+        else:
+            self._open_wanted()
+
+    def _open_wanted(self) -> None:
+        folder, self._wanted_set = self._wanted_set, None
+        if folder is not None:
+            self._open_set(folder)
 
     def _open_set(self, folder: Path) -> None:
         drafts = [sheet for sheet in self._sheets if sheet.number is None and not sheet.counts and sheet.state.there]
@@ -567,25 +583,31 @@ class Labeller(QWidget):
 
         def done(found: tuple[LabelledSet, tuple[tuple[str, ...], tuple[LabelledPicture, ...]]]) -> None:
             self._set, (classes, pictures) = found
-            self._open = True
+            named = [name for name in self._classes if first and name not in classes]  # while it was being opened
+            self._open, self._opening = True, False
             self.folder = folder
+            self._settings.set("label-set", str(folder))
             self._classes = list(classes)
+            for name in named:
+                self._add_class(name)
             self._undo.clear()
             self._redo.clear()
             fresh = [sheet for sheet in self._sheets if sheet in drafts or (first and sheet.number is None)]
             self._sheets = [*map(_sheet_of, pictures), *fresh]
             if self._current not in self._sheets:
                 self._show_sheet(self._sheets[-1] if self._sheets else None)
-            if self._classes and not self.picture.label:
-                self.picture.label = self._classes[0]
+            if self.picture.label not in self._classes:
+                self.picture.label = self._classes[0] if self._classes else ""
             self._show_all()
             self._store_next()
 
         def undone(error: EngineError) -> None:
+            self._opening = False
             self.failed.emit(error)
             self._show_all()
 
         first = not self._open
+        self._opening = True
         self._do_errand(work, done, undone)
 
     def _fill_sets(self) -> None:
@@ -638,6 +660,7 @@ class Labeller(QWidget):
 
     def _take_frame(self, frame: Frame, result: Result | None) -> None:
         """A frame becomes a sheet; one that nobody has touched gives way to it."""
+        self._had.add(frame.time)
         before = self._current
         if before is not None and before.frame is not None and not before.meant and before.number is None:
             touched = before.state.nothing or any(not box.suggested for box in before.state.boxes)
@@ -740,6 +763,9 @@ class Labeller(QWidget):
         found = self._sight.filtered(result.detections)
         if found is None:
             return
+        if self.picture.dragging and sheet is self._current:  # not while somebody draws
+            QTimer.singleShot(LATER, self, lambda: self._suggest_of(sheet, result))
+            return
         mine = [box for box in sheet.state.boxes if not box.suggested]
         new: list[DrawnBox] = []
         rows = zip(found.xyxy.tolist(), found.confidence.tolist(), found.class_id.tolist(), strict=True)
@@ -751,7 +777,9 @@ class Labeller(QWidget):
                 new.append(DrawnBox(found.labels[number], box, score))
         sheet.state = replace(sheet.state, boxes=(*mine, *new))
         if sheet is self._current:
-            self.picture.show_boxes(sheet.state.boxes)
+            before = self.picture.boxes[self.picture.chosen] if self.picture.chosen >= 0 else None
+            boxes = sheet.state.boxes
+            self.picture.show_boxes(boxes, boxes.index(before) if before in boxes else -1)
             self._show_all()
 
     # edits ----------------------------------------------------------------------------------------------------------
@@ -822,6 +850,8 @@ class Labeller(QWidget):
     def _add_class(self, name: str) -> None:
         self._classes.append(name)
         self._show_all()
+        if not self._open:  # it is added when the set is there
+            return
 
         def work() -> None:
             assert self._set is not None
@@ -857,6 +887,8 @@ class Labeller(QWidget):
 
     def rename(self, old: str, new: str) -> None:
         """Give a class another name, in every picture."""
+        if not self._open:
+            return
 
         def work() -> str:
             from engine import class_name
@@ -886,7 +918,7 @@ class Labeller(QWidget):
 
     def _remove_class(self) -> None:
         row = self.list.currentRow()
-        if not 0 <= row < len(self._classes):
+        if not 0 <= row < len(self._classes) or not self._open:
             return
         name = self._classes[row]
 
@@ -941,7 +973,9 @@ class Labeller(QWidget):
             return
         sheet = next((sheet for sheet in self._sheets if sheet.waits), None)
         if sheet is None:
-            if self._teaching:
+            if self._wanted_set is not None:
+                self._open_wanted()
+            elif self._teaching:
                 self._make_recipe()
             self._show_stored()
             return
@@ -1006,7 +1040,7 @@ class Labeller(QWidget):
         self.count.setText(
             f"{labelled} of about {ENOUGH} that are enough"
             if labelled < ENOUGH
-            else f"{labelled} pictures: about {ENOUGH} are enough"
+            else f"{labelled} pictures; about {ENOUGH} are enough"
         )
         self._show_classes()
         self._show_chosen()
@@ -1063,7 +1097,7 @@ class Labeller(QWidget):
         if any(sheet.failed == sheet.state for sheet in self._sheets if sheet.failed is not None):
             words = "Not stored"
         elif self._storing or any(sheet.waits for sheet in self._sheets):
-            words = "Storing…"
+            words = "Storing…" if self._open or self._opening else "Not stored"
         else:
             words = "Stored" if any(sheet.number is not None for sheet in self._sheets) else ""
         self.stored.setText(words)

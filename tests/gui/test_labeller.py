@@ -14,7 +14,19 @@ from PySide6.QtGui import QImage, QMouseEvent
 from PySide6.QtTest import QTest
 from PySide6.QtWidgets import QApplication, QLineEdit
 
-from engine import Detections, EngineError, Frame, LabelledBox, LabelledSet, ModelCard, Preprocess, Result, Timings
+from engine import (
+    CaptureState,
+    Detections,
+    EngineError,
+    Frame,
+    LabelledBox,
+    LabelledSet,
+    ModelCard,
+    Preprocess,
+    Result,
+    SourceInfo,
+    Timings,
+)
 from gui.bridge import Bridge
 from gui.companions import Companions
 from gui.label_picture import DrawnBox, LabelPicture
@@ -427,6 +439,79 @@ def test_every_button_has_a_name_and_says_what_it_does(page: Labeller, qtbot) ->
         assert other.toolTip()
     assert all(not action.shortcut().isEmpty() and action.text() for action in page.keys)
     assert page.picture.accessibleName() and isinstance(page.name, QLineEdit) and page.name.accessibleName()
+
+
+class Source:
+    """Stands for what plays: keeps what was asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def pause(self) -> None:
+        self.asked.append("pause")
+
+    def resume(self) -> None:
+        self.asked.append("resume")
+
+    def seek(self, index: int) -> None:
+        self.asked.append(f"seek {index}")
+
+    def stop(self) -> None:
+        self.asked.append("stop")
+
+
+def test_a_camera_is_looked_through_before_its_next_frame_is_taken(page: Labeller, qtbot) -> None:
+    begun(page, qtbot, frame(10))
+    source = page._bridge.source = Source()  # type: ignore[assignment]
+    page._bridge.source_state = CaptureState("paused", SourceInfo("cam", "camera", 200, 100, 30.0, None, live=True))
+    QTest.keyClick(page.picture, Qt.Key.Key_F)
+    assert source.asked == ["resume"] and page.frame_button.text() == "Take this frame"
+    now = page._bridge.now()
+    page._bridge.preview.emit(Frame(np.zeros((100, 200, 3), np.uint8), "cam", 1, now))  # of when it was paused
+    QTest.keyClick(page.picture, Qt.Key.Key_F)
+    assert page.frame_button.text() == "Take this frame", "there is no fresh picture yet"
+    fresh = [Frame(np.full((100, 200, 3), 99, np.uint8), "cam", index, now + index) for index in (1, 2)]
+    for each in fresh:
+        page._bridge.preview.emit(each)
+    drag(page.picture, (20, 10), (60, 50))
+    assert not page.picture.boxes, "nothing is drawn on what moves"
+    QTest.keyClick(page.picture, Qt.Key.Key_F)
+    assert source.asked[-1] == "pause" and page.current is not None and page.current.frame is fresh[1]
+    assert len(page.sheets) == 1, "a frame that nobody has touched gives way"
+    QTest.keyClick(page.picture, Qt.Key.Key_F)
+    QTest.keyClick(page.picture, Qt.Key.Key_Escape)
+    assert page.current.frame is fresh[1] and page.frame_button.text() == "Next frame" and source.asked[-1] == "pause"
+    page.begin(fresh[1], None)
+    assert len(page.sheets) == 1, "the same frame comes onto the desk once"
+    page._bridge.source = None
+
+
+def test_the_next_frame_of_a_video_is_a_second_later(page: Labeller, qtbot) -> None:
+    begun(page, qtbot)
+    source = page._bridge.source = Source()  # type: ignore[assignment]
+    page._bridge.source_state = CaptureState("paused", SourceInfo("v", "video", 200, 100, 25.0, 90, live=False), 1)
+    for wanted in (25, 50):
+        page.next_frame()
+        assert source.asked[-1] == f"seek {wanted}"
+        page._bridge.preview.emit(Frame(np.zeros((100, 200, 3), np.uint8), "v", wanted, page._bridge.now() + wanted))
+        assert page.current is not None and page.current.title == f"v {wanted + 1}"
+    page._bridge.source = None
+
+
+def test_a_damaged_set_stores_nothing_and_another_one_takes_what_was_drawn(
+    page: Labeller, qtbot, tmp_path: Path
+) -> None:
+    page.folder.mkdir(parents=True)
+    (page.folder / "train.json").write_text("{", encoding="utf-8")
+    page.begin(frame(), None)
+    drag(page.picture, (20, 10), (60, 50))
+    name_it(page, "cup")
+    qtbot.waitUntil(lambda: bool(page.failures) and not page.busy)  # type: ignore[attr-defined]
+    assert page.stored.text() == "Not stored"
+    page.open_set(tmp_path / "another")
+    qtbot.waitUntil(lambda: page.folder == tmp_path / "another" and not page.busy, timeout=20_000)
+    settled(page, qtbot)
+    assert [box.label for box in on_disk(page).pictures[0].boxes] == ["cup"]
 
 
 # --- the whole window
