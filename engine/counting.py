@@ -398,20 +398,20 @@ class Counter:
     def _follow_source(self, source: str, clock: float, *, live: bool, wall: float) -> None:
         before = self._own_clock
         if source != self._source:
-            self._begin(source, wall)
+            self._begin(source, clock, wall)
         elif self._clock is not None and clock < self._clock:
             if live and before is not None:
                 self._tracks.clear()  # they are numbered from 1 again
                 self._ahead = before + max(0.0, wall - self._read_at) - clock
             else:
-                self._begin(source, wall)
+                self._begin(source, clock, wall)
         self._source, self._clock, self._read_at = source, clock, wall
 
-    def _begin(self, source: str, wall: float) -> None:
+    def _begin(self, source: str, clock: float, wall: float) -> None:
         """Another source, or the same from an earlier place: nothing has been counted in it."""
         self._end_alarms(wall)
         self._forget()
-        began = Event(wall, 0.0, "began", source)
+        began = Event(wall, clock, "began", source)
         if self._log and self._log[-1].kind == "began":
             self._log.pop()  # gone through by hand: only where it ended is of interest
         if self._kept:

@@ -15,8 +15,8 @@ Kind: TypeAlias = Literal["zone", "line"]
 REACH = 9.0  # pixels from a corner within which the mouse takes it
 SAME = 4.0  # pixels within which two clicks are one
 HINTS: dict[Kind, str] = {
-    "zone": "Click the corners of the zone · Enter or a double click ends it · Esc: none",
-    "line": "Click the two ends of the line · Esc: none",
+    "zone": "Click the corners · Enter: done · Esc: none",
+    "line": "Click the two ends · Esc: none",
 }
 _DONE = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 

@@ -1146,7 +1146,8 @@ class MainWindow(QMainWindow):
     def _tell_alarm(self, words: str) -> None:
         if self.counting.notice:
             self.live.picture.signal(False, words)
-            self.notices.say(f"Alarm in {words}", "Counting, in Live")
+            if not self.counting_room.isVisible():  # where the row is red, and the card would lie upon the log
+                self.notices.say(f"Alarm in {words}", "Counting, in Live")
         if self.counting.sound:
             QApplication.beep()
 

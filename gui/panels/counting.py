@@ -58,7 +58,7 @@ EMPTY = (
     "Line and the two ends of a threshold. Ready-made ones need no mouse."
 )
 NO_LIVE = "Counting is for Live (Ctrl+2): open a camera, a video or a picture there."
-NO_NETWORK = "The network that runs finds no objects: choose a detector at the top right."
+NO_NETWORK = "No detector runs: choose one at the top right."
 NOTHING_YET = "Nothing has happened yet: what crosses a line, and alarms that begin and end, are listed here."
 
 
@@ -113,12 +113,25 @@ class CountingPanel(QWidget):
         self._fill()
 
     def _build_tools(self) -> QHBoxLayout:
-        self.zone_button, self.line_button = QPushButton("Zone"), QPushButton("Line")
-        for button, kind, tip in (
-            (self.zone_button, "zone", "Click the corners of a zone in the picture; what is in it is counted (Z)"),
-            (self.line_button, "line", "Click the two ends of a line; what crosses it is counted by direction (X)"),
+        self.zone_button, self.line_button = QToolButton(), QToolButton()
+        for button, title, kind, tip in (
+            (
+                self.zone_button,
+                "Zone",
+                "zone",
+                "Click the corners of a zone in the picture; what is in it is counted (Z)",
+            ),
+            (
+                self.line_button,
+                "Line",
+                "line",
+                "Click the two ends of a line; what crosses it is counted by direction (X)",
+            ),
         ):
+            button.setText(title)
             button.setToolTip(tip)
+            button.setFocusPolicy(Qt.FocusPolicy.StrongFocus)
+            set_role(button, chip="true")
             button.setCheckable(True)
             button.clicked.connect(lambda on, kind=kind: self._tool.begin(kind) if on else self._tool.cancel())
         self.ready_button = QToolButton()
@@ -492,6 +505,7 @@ class PlaceDialog(QDialog):
         what.addWidget(remark)
         form.addRow("Counts", what)
         self.spot = ChoiceBox()
+        self.spot.setMinimumContentsLength(26)
         self.spot.setAccessibleName("Which point of a box counts")
         self.spot.setToolTip("Bottles on a shelf: the middle. People on a floor that is seen from above: the foot.")
         for title, value in (("by the middle of its box", "middle"), ("by its foot: the lower edge", "foot")):
@@ -505,6 +519,7 @@ class PlaceDialog(QDialog):
         self.seconds.setDecimals(1)
         self.seconds.setValue(zone.seconds if zone else 2.0)
         self.seconds.setSuffix(" s")
+        self.seconds.lineEdit().setTextMargins(6, 0, 0, 0)
         self.seconds.setAccessibleName("For at least so many seconds")
         if zone is not None:
             for title, box, spin in (("Alarm", self.below_on, self.below), ("", self.above_on, self.above)):
@@ -612,7 +627,9 @@ def _swatch(colour: str, ratio: float) -> QIcon:
     painter.setBrush(QColor(colour))
     painter.drawRoundedRect(1, 1, 12, 12, 3, 3)
     painter.end()
-    return QIcon(picture)
+    icon = QIcon(picture)
+    icon.addPixmap(picture, QIcon.Mode.Selected)  # the colour is data
+    return icon
 
 
 def _remark(view: QAbstractItemView, text: str) -> QLabel:

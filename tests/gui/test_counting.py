@@ -469,7 +469,7 @@ def test_elsewhere_or_with_another_network_the_panel_says_why_nothing_is_counted
     scene.counting.add(LEFT)
     scene.sight.set_card(None)
     panel._show_numbers()
-    assert "choose a detector" in panel._why.text()
+    assert "choose one at the top" in panel._why.text()
     scene.counting.set_active(False)
     assert "Ctrl+2" in panel._why.text()
 
@@ -570,8 +570,15 @@ def test_in_the_window_a_zone_is_drawn_alarms_and_comes_back(qtbot, home: Path, 
     qtbot.waitUntil(lambda: counting.numbers(counting.places[0]) == "2", timeout=20_000)
     counting.replace(zone.name, replace(zone, name="Shelf A", below=3, seconds=0.5))
     qtbot.waitUntil(lambda: counting.alarmed("Shelf A"), timeout=20_000)
-    qtbot.waitUntil(lambda: any("Shelf A" in card.key[0] for card in window.notices.cards), timeout=20_000)
+    assert "Shelf A: 2, fewer than 3" in picture.signalled and not window.notices.cards, "one can see the row"
     qtbot.waitUntil(lambda: ALARM in colours(picture.snapshot()), timeout=20_000)
+    dock.hide()
+    zone = counting.places[0]
+    counting.replace("Shelf A", replace(zone, below=None))
+    qtbot.waitUntil(lambda: not counting.alarmed("Shelf A"), timeout=20_000)
+    counting.replace("Shelf A", zone)
+    qtbot.waitUntil(lambda: any("Shelf A" in card.key[0] for card in window.notices.cards), timeout=20_000)
+    dock.show()
     window.set_mode("draw")
     assert not dock.isVisible()
     window.set_mode("live")
