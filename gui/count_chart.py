@@ -107,7 +107,7 @@ class CountChart(pg.GraphicsView):
 
     def _show_range(self) -> None:
         first, last, most = self._extent
-        self.box.setRange(xRange=(first, last), yRange=(0, most * 1.08 + 0.05), padding=0.0)
+        self.box.setRange(xRange=(first, last), yRange=(-0.03 * most, most * 1.08), padding=0.0)
 
     def _curve(self, values: Values) -> Any:
         curve = pg.PlotDataItem(connect="finite", antialias=False, stepMode="right")
