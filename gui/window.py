@@ -1115,6 +1115,7 @@ class MainWindow(QMainWindow):
         self.live.showing.connect(self._live_showing)
         self.live.opened.connect(self._source_opened)
         self.live.opened.connect(lambda _: self.counting.set_source(self.live.lasting_spec))
+        self.live.opened.connect(lambda _: self.place_tool.cancel())
         self.counting.redraw.connect(self.live.picture.refresh)
         self.counting.alarm.connect(self._tell_alarm)
         self.counting.failed.connect(self.notices.error)
