@@ -16,6 +16,8 @@ from engine.types import ModelCard
 from engine.vision.detect import Detector
 from engine.vision.evaluate import evaluate
 
+SIZE = 256  # side of the square in use: a little larger than while learning, for small things
+SHOWN_FROM = 0.3  # probability; lower ones are often boxes around things that it does not know
 OFFERED_FROM = 0.25  # average precision at an IoU of 0.5 from which a class is offered
 ENOUGH = 20  # true boxes without which such a figure says little
 
@@ -36,6 +38,7 @@ of 70."""
 def bundle(run: Path, data: Path) -> ModelCard:
     """Weights of `run` into the resources, and their card."""
     card = shipped.half(run, "detector", title="Detector", recipes=("crops", "detector"), notes=NOTES)
+    card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE))
     return measured(card, data / "detection")
 
 
@@ -54,6 +57,7 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
     offered = {name for value, name in ranked if value >= OFFERED_FROM and precision.boxes[name] >= ENOUGH}
     return dataclasses.replace(
         detector.card,
+        min_score=SHOWN_FROM,
         offered=tuple(name for name in card.classes if name in offered),
         metrics={name: round(value, 4) for name, value in metrics.items()},
     )
