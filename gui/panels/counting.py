@@ -41,7 +41,7 @@ from PySide6.QtWidgets import (
 
 from engine import Event, Line, Place, Zone
 from gui.count_chart import CountChart, time_words
-from gui.counting import READY, Counting, alarm_words, class_words
+from gui.counting import ARROWS, READY, Counting, alarm_words, class_words
 from gui.files import ask_where_to_write_table
 from gui.forms import ChoiceBox
 from gui.place_tool import PlaceTool
@@ -608,8 +608,7 @@ class PlaceDialog(QDialog):
 def event_words(event: Event) -> str:
     """What has happened, in a line."""
     if event.kind == "crossed":
-        where = event.direction if event.direction in ("up", "down") else f"to the {event.direction}"
-        return f"{event.place}: {event.label} {where} ({event.number})"
+        return f"{event.place}: {event.label} {ARROWS[event.direction]} {event.number}"
     if event.kind == "alarm":
         return f"{event.place}: alarm, {event.number} in it"
     if event.kind == "over":

@@ -434,7 +434,7 @@ def test_log_and_numbers_are_written_as_tables(scene: Scene, panel: CountingPane
         scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
     panel._show_numbers()
     assert panel.write_button.isEnabled()
-    assert panel.model.data(panel.model.index(0, 1)) == "Door: person to the right (1)"
+    assert panel.model.data(panel.model.index(0, 1)) == "Door: person → 1"
     panel.write("log", tmp_path / "log.csv")
     panel.write("numbers", tmp_path / "numbers.csv")
     rows = list(csv.DictReader((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()))
@@ -458,7 +458,7 @@ def test_the_log_grows_without_moving_what_is_there(scene: Scene, panel: Countin
     panel.model.show_log(log)
     panel.model.show_log(log)
     assert len(resets) == before and panel.model.rowCount() == 5
-    assert panel.model.data(panel.model.index(0, 1)) == "door: dog up (4)" == event_words(log[-1])
+    assert panel.model.data(panel.model.index(0, 1)) == "door: dog ↑ 4" == event_words(log[-1])
     panel.model.show_log(())
     assert panel.model.rowCount() == 0
 
