@@ -831,7 +831,7 @@ def plan_words(plan: SortPlan) -> str:
 
 
 def _groups(items: Sequence[SortItem]) -> tuple[Group, ...]:
-    """All pictures, then by tag, then those without one."""
+    """All pictures, those without a tag, then by tag."""
     by_tag: dict[str, list[SortItem]] = {}
     nothing, unreadable = [], []
     for item in items:
@@ -841,11 +841,10 @@ def _groups(items: Sequence[SortItem]) -> tuple[Group, ...]:
             unreadable.append(item)
         else:
             nothing.append(item)
-    groups = [Group(ALL, "All pictures", tuple(items))]
-    groups += [Group(f"tag:{tag}", tag, tuple(by_tag[tag]), tag) for tag in sorted(by_tag, key=str.casefold)]
-    groups.append(Group(NOTHING, "Nothing found", tuple(nothing)))
+    groups = [Group(ALL, "All pictures", tuple(items)), Group(NOTHING, "Nothing found", tuple(nothing))]
     if unreadable:
         groups.append(Group(UNREADABLE, "Could not be read", tuple(unreadable)))
+    groups += [Group(f"tag:{tag}", tag, tuple(by_tag[tag]), tag) for tag in sorted(by_tag, key=str.casefold)]
     return tuple(groups)
 
 
