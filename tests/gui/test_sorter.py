@@ -366,7 +366,7 @@ def test_a_group_does_not_tell_its_pictures_in_a_log() -> None:
 
 
 def test_the_real_window_sorts_with_a_real_detector(qtbot, home: Path, tmp_path: Path) -> None:
-    write_detector(home)
+    write_detector(home, "finder")
     place = tmp_path / "pictures"
     (place / "more").mkdir(parents=True)
     for name in ("1.png", "2.png", "more/1.png"):
@@ -375,12 +375,12 @@ def test_the_real_window_sorts_with_a_real_detector(qtbot, home: Path, tmp_path:
     (place / "broken.jpg").write_bytes(b"no picture")
     window = open_window(qtbot)
     qtbot.waitUntil(lambda: window.bridge.state is not None and window.bridge.state.phase == "ready", timeout=240_000)
-    qtbot.waitUntil(lambda: window._card("detector") is not None, timeout=60_000)
+    qtbot.waitUntil(lambda: window._card("finder") is not None, timeout=60_000)
     window.set_mode("live")
     window.sort_action.trigger()
     assert window.mode == "sort" and not any(window._docks[name].isVisible() for name in ("answer", "inside"))
     page = window.sorter
-    page.network.setCurrentIndex(page.network.findData("detector"))
+    page.network.setCurrentIndex(page.network.findData("finder"))
     page.choose(place)
     page.go()
     qtbot.waitUntil(lambda: not page.busy and page.plan is not None, timeout=240_000)
