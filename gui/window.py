@@ -370,7 +370,7 @@ class MainWindow(QMainWindow):
         self.labeller.begin(frame if self.live.shows_picture else None, result)
 
     def _end_labelling(self) -> None:
-        if self._stages.get("live") is not self.live:
+        if self._stages.get("live", self.live) is not self.live:
             self._put_on_live(self.live)
 
     def _put_on_live(self, stage: QWidget) -> None:
@@ -713,6 +713,8 @@ class MainWindow(QMainWindow):
             self.canvas.open(path)
         elif self.mode == "faces":
             self.faces.open([path])
+        elif self.mode == SORT.name and path.is_dir():
+            self.sorter.choose(path)
         elif self.labelling and self.labeller is not None and path.suffix.lower() in PICTURES:
             self.labeller.open([path])
         else:
