@@ -26,8 +26,13 @@ def converted(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
-def home(own_home: Path, converted: Path) -> Path:
-    """A folder of its own, except for the converted networks, which take seconds to make."""
+def home(own_home: Path, converted: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """A folder of its own, except for the converted networks, which take seconds to make.
+
+    Live starts with the detector that `write_detector` makes, which is quick and finds the same everywhere, or reads
+    digits without it.
+    """
+    monkeypatch.setattr("gui.window.LIVE_MODEL", "finder")
     (own_home / "cache").symlink_to(converted, target_is_directory=True)
     return own_home
 
@@ -77,7 +82,7 @@ def stroke(canvas: Canvas, points: list[tuple[float, float]], button: Qt.MouseBu
     mouse(canvas, QEvent.Type.MouseButtonRelease, *points[-1], button)
 
 
-def write_detector(home: Path, name: str = "detector") -> None:
+def write_detector(home: Path, name: str = "finder") -> None:
     """A run with a detector that finds four persons in every picture: its last layers are set by hand."""
     import torch
     from safetensors.torch import save_file

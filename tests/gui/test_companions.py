@@ -405,7 +405,7 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
     (home / "window.ini").write_text("[General]\nfaces-model=tiny-faces\n")
     window = open_window(qtbot)
     window.set_mode("live")
-    qtbot.waitUntil(lambda: ready(window) == "detector", timeout=240_000)
+    qtbot.waitUntil(lambda: ready(window) == "finder", timeout=240_000)
     qtbot.waitUntil(lambda: bool(window.companions.cards), timeout=20_000)
     yield window
     window.close()
@@ -502,5 +502,5 @@ def test_one_that_throws_does_not_touch_what_answers(
     qtbot.waitUntil(lambda: bool(window.notices.cards), timeout=240_000)
     assert "has been switched off" in window.notices.cards[0].key[0] and len(window.notices.cards) == 1
     assert not window.companions.running and window.live.also.text() == "Also"
-    assert window.live.picture.result is not None and ready(window) == "detector"
+    assert window.live.picture.result is not None and ready(window) == "finder"
     caplog.clear()

@@ -592,7 +592,8 @@ def test_in_the_window_a_zone_is_drawn_alarms_and_comes_back(qtbot, home: Path, 
 
 
 def play(window: MainWindow, qtbot: Any, path: Path) -> None:
-    qtbot.waitUntil(lambda: window.choice.findData("detector") >= 0, timeout=120_000)
+    qtbot.waitUntil(lambda: window.choice.findData("finder") >= 0, timeout=120_000)
     window.set_mode("live")
+    window.use_model("finder")
     window.live.open(str(path))
     qtbot.waitUntil(lambda: window.sight.shown is not None and len(window.sight.shown) == 4, timeout=120_000)

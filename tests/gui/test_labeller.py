@@ -527,7 +527,7 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
         writer.write(np.full((120, 160, 3), 4 * index, np.uint8))
     writer.release()
     window = open_window(qtbot)
-    qtbot.waitUntil(lambda: window.choice.findData("detector") >= 0, timeout=120_000)
+    qtbot.waitUntil(lambda: window.choice.findData("finder") >= 0, timeout=120_000)
     window.set_mode("live")
     window.live.open(str(path))
     qtbot.waitUntil(lambda: window.sight.shown is not None and len(window.sight.shown) == 4, timeout=120_000)

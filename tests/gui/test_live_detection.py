@@ -39,7 +39,7 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
     write_detector(home)
     window = open_window(qtbot)
     qtbot.waitUntil(lambda: ready(window) == "digits", timeout=120_000)
-    qtbot.waitUntil(lambda: window.choice.findData("detector") >= 0, timeout=20_000)
+    qtbot.waitUntil(lambda: window.choice.findData("finder") >= 0, timeout=20_000)
     yield window
     window.close()
 
@@ -58,7 +58,7 @@ def play(window: MainWindow, qtbot, path: Path) -> None:
     """Play a video in Live until the detector has looked at it."""
     window.set_mode("live")
     window.live.open(str(path))
-    qtbot.waitUntil(lambda: ready(window) == "detector", timeout=120_000)
+    qtbot.waitUntil(lambda: ready(window) == "finder", timeout=120_000)
     qtbot.waitUntil(lambda: window.sight.shown is not None and len(window.sight.shown) == 4, timeout=20_000)
 
 
@@ -84,7 +84,7 @@ def read_to(window: MainWindow, qtbot, index: int) -> None:
 def test_live_begins_with_the_detector_and_draw_keeps_its_own(window: MainWindow, qtbot, video: Path) -> None:
     assert not window.live.controls.isVisible()
     play(window, qtbot, video)
-    assert window.choice.currentData() == "detector" and window.live.controls.isVisible()
+    assert window.choice.currentData() == "finder" and window.live.controls.isVisible()
     qtbot.waitUntil(lambda: window.answer.reading.text == "4 × person", timeout=20_000)
     assert window.settings.text("live-model") == "", "nobody has chosen it yet"
     window.set_mode("draw")
@@ -114,16 +114,16 @@ def test_moving_digits_are_read_by_the_network_for_digits_as_long_as_they_play(
     play(window, qtbot, video)
     window.moving_action.trigger()
     qtbot.waitUntil(lambda: ready(window) == "digits", timeout=20_000)
-    window.use_model("detector")
-    qtbot.waitUntil(lambda: ready(window) == "detector", timeout=20_000)
-    assert window.settings.text("live-model") == "detector", "now it was chosen, even for digits"
+    window.use_model("finder")
+    qtbot.waitUntil(lambda: ready(window) == "finder", timeout=20_000)
+    assert window.settings.text("live-model") == "finder", "now it was chosen, even for digits"
 
 
 def test_a_detector_chosen_on_paper_leads_to_live(window: MainWindow, qtbot) -> None:
     window.next_action.trigger()
     assert window.mode == "draw" and window._model == "digits", "the keys go through those that read paper"
-    window.choice.picked.emit("detector")
-    assert window.mode == "live" and window.choice.currentData() == "detector"
+    window.choice.picked.emit("finder")
+    assert window.mode == "live" and window.choice.currentData() == "finder"
     window.set_mode("draw")
     assert window.choice.currentData() == "digits"
 
