@@ -447,20 +447,17 @@ class Labeller(QWidget):
             source.resume()
             self._look()
             return
-        at = state.position if state is not None else 0
-        self._wanted_after = self._bridge.now()
+        shown, taken = self._live.picture.frame, self._taken
+        newest = max((each for each in (shown, taken) if each is not None), key=lambda each: each.time, default=None)
+        index = newest.index if newest is not None else -1
+        if info.frames and index >= info.frames - 1:
+            self.said.emit("That was the last picture of the source")
+            return
         # The next frame of a video shows the same once more; a second later there is something else to see.
         step = 1 if info.kind == "pictures" else max(1, round(info.fps))
-        if info.frames and at >= info.frames:
-            self.said.emit("That was the last picture of the source")
-            self._wanted_after = -1.0
-        else:
-            shown, taken = self._live.picture.frame, self._taken
-            newest = max(
-                (each for each in (shown, taken) if each is not None), key=lambda each: each.time, default=None
-            )
-            source.pause()
-            source.seek((newest.index if newest is not None else at - 1) + step)
+        self._wanted_after = self._bridge.now()
+        source.pause()
+        source.seek(max(0, index) + step)
 
     def open(self, paths: Sequence[Path]) -> None:
         """Put pictures onto the desk."""

@@ -535,7 +535,7 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
     window.close()
 
 
-def test_from_a_video_to_a_network_of_ones_own(window: MainWindow, qtbot) -> None:
+def test_a_frame_of_live_is_labelled_with_all_the_room_there_is(window: MainWindow, qtbot) -> None:
     docks = {name: dock.isVisible() for name, dock in window._docks.items()}
     QTest.mouseClick(window.live.label, Qt.MouseButton.LeftButton)
     page = window.labeller
@@ -545,33 +545,10 @@ def test_from_a_video_to_a_network_of_ones_own(window: MainWindow, qtbot) -> Non
     page.picture.reject_all()
     drag_in(page.picture)
     name_it(page, "cup")
-    taken = {page.current.title}
-    for _ in range(2):
-        before = page.current
-        QTest.keyClick(page.picture, Qt.Key.Key_F)
-        qtbot.waitUntil(lambda before=before: page.current is not before, timeout=20_000)
-        assert page.current is not None
-        taken.add(page.current.title)
-        drag_in(page.picture)
-    assert len(taken) == 3, "each frame is another one"
-    QTest.keyClick(page.picture, Qt.Key.Key_Escape)
-    QTest.keyClick(page.picture, Qt.Key.Key_Escape)
-    assert not window.labelling and {n: d.isVisible() for n, d in window._docks.items()} == docks
-    window.label_action.trigger()
-    assert window.labelling and page.labelled == 3
-    page.begin_teaching()
-    qtbot.waitUntil(lambda: window.mode == "train", timeout=20_000)
-    assert not window.labelling
-    config = window.train.form.value()
-    assert config.start_from.endswith("model.safetensors") and config.width == 0.25 and config.frozen == "backbone"
-    qtbot.waitUntil(lambda: window.train.shown is not None and bool(window.train.shown.history.epochs), timeout=240_000)
-    assert window.train.shown.name == "objects-1"
-    run = window.train.shown
-    run.command("stop")
-    qtbot.waitUntil(lambda: run.state == "ended" and not run.alive, timeout=60_000)
-    qtbot.waitUntil(lambda: window.choice.findData("objects-1") >= 0, timeout=60_000)
-    window.train.use_model.emit("objects-1")
-    assert window.mode == "live" and window.choice.currentData() == "objects-1" and not window.labelling
+    settled(page, qtbot)
+    assert page.labelled == 1 and page.frame_button.isEnabled()
+    page.close_page()
+    assert not window.labelling and {name: dock.isVisible() for name, dock in window._docks.items()} == docks
 
 
 def drag_in(picture: LabelPicture) -> None:
