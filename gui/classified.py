@@ -446,7 +446,7 @@ class ClassifierAnswer(QWidget):
         if chosen.many:
             there = chosen.there()
             if not there:
-                return "Nothing that it knows", f"most likely {chosen.label}, with {sure * 100:.1f} %"
+                return "Nothing for sure", f"most likely {chosen.label}, with {sure * 100:.1f} %"
             others = f"{len(there)} of its {len(chosen.labels)} classes are likely there" if len(there) > 1 else ""
             return " · ".join(label for label, _ in there[:3]), others or f"{sure * 100:.1f} % sure"
         label = result.text or chosen.label

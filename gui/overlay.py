@@ -108,8 +108,9 @@ def overlay_of(result: Result, sight: Sight) -> Overlay:
     parts = any(region.box[2] - region.box[0] < width for region in result.regions) or bool(result.text)
     marks = []
     for region in result.regions if parts else ():
-        rejected = region.classification.rejected
-        name = "" if rejected else region.classification.label
+        answer = region.classification
+        rejected = answer.rejected or (answer.many and not answer.there())
+        name = "" if rejected else answer.label
         marks.append(Mark(region.box, name, name, UNSURE if rejected else SURE, dashed=rejected, room=3.0))
     heat = None if result.heat is None else (_heat_image(result.heat), result.heat.box)
     return Overlay((width, height), tuple(marks), _headline(result), heat=heat)
