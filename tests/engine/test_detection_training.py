@@ -355,13 +355,21 @@ def test_a_run_learns_what_is_in_pictures_and_the_card_says_it(
     assert set(measured.ap) == {"blue", "red"} and measured.count == 16 and measured.map > 0.9
     assert measured.map == pytest.approx(end.best_accuracy, abs=0.08)  # the trainer's pictures are resized twice
     classifier.explains = True
-    for name, (x, y) in {"red": (6, 6), "blue": (66, 66)}.items():
-        picture = np.full((96, 96, 3), 120, np.uint8)
-        picture[y : y + 24, x : x + 24] = COLOURS[name]
-        heat = classifier.predict(Frame(picture, "test", 0, 0.0)).heat
-        assert heat is not None and heat.label == name and heat.box == (0.0, 0.0, 96.0, 96.0)
-        assert heat.values.shape == (3, 3) and heat.values.max() == pytest.approx(1) and heat.values.min() >= 0
-        assert heat.values[y // 32, x // 32] > heat.values[2 - y // 32, 2 - x // 32]
+    picture = read_picture(folder / "val-1.png")[:, :64]
+    seen = classifier.predict(Frame(picture, "test", 0, 0.0))
+    heat = seen.heat
+    assert heat is not None and seen.classification is not None and heat.label == seen.classification.label
+    assert heat.box == (0.0, 0.0, 64.0, 64.0) and heat.values.shape == (3, 3)
+    net = zoo.network(card).eval()
+    pixels = torch.from_numpy(seen.regions[0].network_input.copy()).permute(2, 0, 1)[None] / 255
+    mean, std = (torch.tensor(each)[:, None, None] for each in (card.preprocess.mean, card.preprocess.std))
+    with torch.inference_mode():
+        maps = net.backbone((pixels - mean) / std)[2][0]
+        places = torch.einsum("c,chw->hw", net.fc.weight[seen.classification.best], maps)
+        logit = net((pixels - mean) / std)[0, seen.classification.best]
+    assert float(places.mean() + net.fc.bias[seen.classification.best]) == pytest.approx(float(logit), abs=1e-3)
+    wanted = places.clip(0) / max(1e-9, float(places.clip(0).max()))
+    assert np.abs(heat.values - wanted.numpy()).max() < 0.01
 
 
 def test_pictures_of_which_nothing_is_known_are_not_learnt_from(tmp_path: Path) -> None:

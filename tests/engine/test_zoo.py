@@ -30,6 +30,7 @@ def full_card(folder: Path) -> ModelCard:
         reject="none",
         reject_above=0.4,
         temperature=1.5,
+        many=True,
         boxes="distances",
         strides=(8, 16),
         offered=("b",),
