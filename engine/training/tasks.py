@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 import torch
@@ -208,27 +208,15 @@ class Classification:
 _PARTS = (1.0, 2.5)  # a picture is learnt from as a whole, and in parts in which few things are large
 
 
-class Tags:
-    """Which classes are in a picture: one yes or no for each, from pictures with boxes.
-
-    A class is there if a quarter of one of its boxes is in what the network sees; of a class that the picture's source
-    does not label nothing is learnt.
-    """
-
-    name: TaskName = "classification"
-    measure = "validation mAP"
-    scored = "tags"
+class _OfScenes:
+    """What is the same for all that is learnt from pictures with boxes."""
 
     def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
-        if len(data.classes) < 2:
-            raise EngineError("There is only one class in these data.", "Two at least are needed to tell them apart.")
         self._config, self._data, self._device = config, data, device
         self._scenes = data.train.to(device)
         self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
         self.classes = data.classes
-        self.arguments: dict[str, Any] = {"dropout": config.dropout}
-        if config.matters("width"):
-            self.arguments["width"] = config.width
+        self.arguments: dict[str, Any] = {"width": config.width} if config.matters("width") else {}
         self.count, self.validation_count = len(data.train), len(data.validation)
 
     def build(self) -> nn.Module:
@@ -242,6 +230,28 @@ class Tags:
 
     def network(self, model: nn.Module) -> nn.Module:
         return model
+
+    def _preprocess(self, kind: Literal["picture", "letterbox"]) -> Preprocess:
+        data = self._data
+        return Preprocess(kind, data.image_size, 3, tuple(data.mean), tuple(data.std), digits=False)
+
+
+class Tags(_OfScenes):
+    """Which classes are in a picture: one yes or no for each, from pictures with boxes.
+
+    A class is there if a quarter of one of its boxes is in what the network sees; of a class that the picture's source
+    does not label nothing is learnt.
+    """
+
+    name: TaskName = "classification"
+    measure = "validation mAP"
+    scored = "tags"
+
+    def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
+        if len(data.classes) < 2:
+            raise EngineError("There is only one class in these data.", "Two at least are needed to tell them apart.")
+        super().__init__(config, data, device)
+        self.arguments["dropout"] = config.dropout
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
         batch = compose(self._scenes, chosen, self._data.image_size, generator, mosaic=0.0, zoom=_PARTS)
@@ -301,14 +311,7 @@ class Tags:
     def card(self) -> dict[str, Any]:
         return {
             "many": True,
-            "preprocess": Preprocess(
-                kind="picture",
-                size=self._data.image_size,
-                channels=3,
-                mean=tuple(self._data.mean),
-                std=tuple(self._data.std),
-                digits=False,
-            ),
+            "preprocess": self._preprocess("picture"),
         }
 
     def verdict(self, score: float) -> str:
@@ -331,7 +334,7 @@ _CALM_AFTER = 0.75  # from here on no mosaics, so that the network settles on pi
 _FLOOR = 0.01  # least score of what is measured
 
 
-class Detection:
+class Detection(_OfScenes):
     """Boxes: a task-aligned assignment, and mean average precision at an IoU of 0.5."""
 
     name: TaskName = "detection"
@@ -339,28 +342,15 @@ class Detection:
     scored = "detection"
 
     def __init__(self, config: TrainingConfig, data: SceneData, device: torch.device) -> None:
-        self._config, self._data, self._device = config, data, device
-        self._scenes = data.train.to(device)
-        self._mean, self._std = _channels(data.mean, device), _channels(data.std, device)
-        self.classes = data.classes
-        self.arguments: dict[str, Any] = {"width": config.width} if config.matters("width") else {}
+        super().__init__(config, data, device)
         if data.landmarks:
             self.arguments["landmarks"] = data.landmarks
-        self.count, self.validation_count = len(data.train), min(_MEASURED, len(data.validation))
+        self.validation_count = min(_MEASURED, self.validation_count)
 
     def build(self) -> nn.Module:
-        model = networks.build(
-            self._config.model,
-            classes=len(self.classes),
-            channels=3,
-            image_size=self._data.image_size,
-            **self.arguments,
-        )
+        model = super().build()
         if self._config.frozen == "backbone":
             _detector(model).backbone.requires_grad_(False)
-        return model
-
-    def network(self, model: nn.Module) -> nn.Module:
         return model
 
     def loss(self, model: nn.Module, chosen: Tensor, generator: Generator, *, progress: float) -> Loss:
@@ -428,14 +418,7 @@ class Detection:
             "boxes": "distances",
             "strides": STRIDES,
             "landmarks": self._data.landmarks,
-            "preprocess": Preprocess(
-                kind="letterbox",
-                size=self._data.image_size,
-                channels=3,
-                mean=tuple(self._data.mean),
-                std=tuple(self._data.std),
-                digits=False,
-            ),
+            "preprocess": self._preprocess("letterbox"),
         }
 
     def verdict(self, score: float) -> str:
