@@ -361,8 +361,8 @@ def _runs(process: int) -> bool:
         os.kill(process, 0)
     except ProcessLookupError:
         return False
-    except OSError:
-        return True
+    except OSError:  # it runs, and is somebody else's
+        pass
     return True
 
 

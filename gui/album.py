@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QImage, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QCompleter,
     QFrame,
@@ -23,7 +23,6 @@ from PySide6.QtWidgets import (
     QListWidgetItem,
     QProgressBar,
     QPushButton,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QVBoxLayout,
@@ -35,7 +34,7 @@ from gui.face_tiles import FaceTiles, Tile
 from gui.faces import WORST, Candidate, Faces, Job, Seen
 from gui.overlay import share_words
 from gui.recognised import paint_face
-from gui.theme import scaled_font, set_role, theme
+from gui.theme import begin_row, scaled_font, set_role, theme
 
 GROUP = Qt.ItemDataRole.UserRole
 ENOUGH = 8  # faces of a group that are kept when it gets a name; the best ones
@@ -89,14 +88,8 @@ class GroupDelegate(QStyledItemDelegate):
     ) -> None:
         group: Group = index.data(GROUP)
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        area = QRectF(option.rect).adjusted(2, 2, -2, -2)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        focused = chosen and bool(option.state & QStyle.StateFlag.State_HasFocus)
-        if chosen or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(QPen(theme.colour("accent"), 1.4) if focused else Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if chosen else "hover"))
-            painter.drawRoundedRect(area, 6, 6)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        area = begin_row(painter, option, radius=6, ringed=True)
         paint_face(painter, QRectF(area.x() + 6, area.center().y() - 24, 48, 48), group.image)
         left = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
         text = area.adjusted(66, 6, -8, -6)

@@ -7,21 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from PySide6.QtCore import QByteArray, QModelIndex, QPersistentModelIndex, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QImage, QKeyEvent, QPainter, QPen
+from PySide6.QtGui import QImage, QKeyEvent, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QFrame,
     QListView,
     QListWidget,
     QListWidgetItem,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QWidget,
 )
 
 from gui.recognised import paint_face
-from gui.theme import scaled_font, theme
+from gui.theme import begin_tile, scaled_font, theme
 
 TILE = Qt.ItemDataRole.UserRole
 OUT = Qt.ItemDataRole.UserRole + 1
@@ -65,14 +64,7 @@ class TileDelegate(QStyledItemDelegate):
     ) -> None:
         tile: Tile = index.data(TILE)
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        area = QRectF(option.rect).adjusted(2, 2, -2, -2)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
-        if chosen or focused or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(QPen(theme.colour("accent"), 1.6) if chosen or focused else Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if chosen else "hover"))
-            painter.drawRoundedRect(area, 6, 6)
+        area = begin_tile(painter, option)
         left_out = bool(index.data(OUT))
         place = QRectF(area.center().x() - self._side / 2, area.y() + 3, self._side, self._side)
         painter.setOpacity(0.3 if left_out else 1.0)

@@ -38,7 +38,7 @@ from PySide6.QtWidgets import (
     QWidget,
 )
 
-from gui.theme import begin_row, scaled_font, theme
+from gui.theme import begin_row, begin_tile, scaled_font, theme
 
 if TYPE_CHECKING:
     from engine import SortItem
@@ -287,14 +287,7 @@ class PictureDelegate(QStyledItemDelegate):
     def paint(self, painter: QPainter, option: QStyleOptionViewItem, index: Index) -> None:
         item: SortItem = index.data(ITEM)
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        area = QRectF(option.rect).adjusted(2, 2, -2, -2)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
-        if chosen or focused or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(QPen(theme.colour("accent"), 1.6) if chosen or focused else Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if chosen else "hover"))
-            painter.drawRoundedRect(area, 6, 6)
+        area = begin_tile(painter, option)
         place = QRectF(area.center().x() - SIDE / 2, area.y() + 4, SIDE, SIDE)
         self._paint_picture(painter, place, item)
         line = painter.fontMetrics().height()

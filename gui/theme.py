@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, TypeAlias
 
 from PySide6.QtCore import QByteArray, QObject, QRectF, QSize, Qt, Signal
-from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPainter, QPalette, QPixmap
+from PySide6.QtGui import QColor, QFont, QGuiApplication, QIcon, QPainter, QPalette, QPen, QPixmap
 from PySide6.QtSvg import QSvgRenderer
 from PySide6.QtWidgets import QApplication, QStyle, QStyleOptionViewItem, QWidget
 
@@ -315,15 +315,35 @@ def scaled_font(widget: QWidget, factor: float, *, bold: bool = False) -> QFont:
     return font
 
 
-def begin_row(painter: QPainter, option: QStyleOptionViewItem) -> QRectF:
-    """Paint the ground of a row in a list, tinted where it is chosen or under the pointer; returns the row's area."""
+def begin_row(
+    painter: QPainter, option: QStyleOptionViewItem, *, inset: int = 2, radius: int = 4, ringed: bool = False
+) -> QRectF:
+    """Paint the ground of a row in a list, tinted where it is chosen or under the pointer; returns the row's area.
+
+    Args:
+        ringed: the chosen one has a line around it while the list has the focus.
+    """
     painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    area = QRectF(option.rect).adjusted(2, 2, -2, -2)
-    chosen = option.state & QStyle.StateFlag.State_Selected
+    area = QRectF(option.rect).adjusted(inset, inset, -inset, -inset)
+    chosen = bool(option.state & QStyle.StateFlag.State_Selected)
     if chosen or option.state & QStyle.StateFlag.State_MouseOver:
-        painter.setPen(Qt.PenStyle.NoPen)
+        ring = ringed and chosen and bool(option.state & QStyle.StateFlag.State_HasFocus)
+        painter.setPen(QPen(theme.colour("accent"), 1.4) if ring else Qt.PenStyle.NoPen)
         painter.setBrush(theme.colour("soft" if chosen else "hover"))
-        painter.drawRoundedRect(area, 4, 4)
+        painter.drawRoundedRect(area, radius, radius)
+    return area
+
+
+def begin_tile(painter: QPainter, option: QStyleOptionViewItem) -> QRectF:
+    """The same for a picture in a grid, where several may be chosen and the one with the focus is always ringed."""
+    painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
+    area = QRectF(option.rect).adjusted(2, 2, -2, -2)
+    chosen = bool(option.state & QStyle.StateFlag.State_Selected)
+    focused = bool(option.state & QStyle.StateFlag.State_HasFocus)
+    if chosen or focused or option.state & QStyle.StateFlag.State_MouseOver:
+        painter.setPen(QPen(theme.colour("accent"), 1.6) if chosen or focused else Qt.PenStyle.NoPen)
+        painter.setBrush(theme.colour("soft" if chosen else "hover"))
+        painter.drawRoundedRect(area, 6, 6)
     return area
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from PySide6.QtCore import QModelIndex, QPersistentModelIndex, QRect, QRectF, QSize, Qt, QTimer, Signal
-from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QPainter, QPen
+from PySide6.QtGui import QAction, QKeyEvent, QKeySequence, QPainter
 from PySide6.QtWidgets import (
     QAbstractItemView,
     QButtonGroup,
@@ -29,7 +29,6 @@ from PySide6.QtWidgets import (
     QProgressBar,
     QPushButton,
     QStackedLayout,
-    QStyle,
     QStyledItemDelegate,
     QStyleOptionViewItem,
     QToolButton,
@@ -51,7 +50,7 @@ from gui.files import (
 from gui.recognised import paint_face
 from gui.settings import Settings
 from gui.sight import person_colour
-from gui.theme import scaled_font, set_role, theme
+from gui.theme import begin_row, scaled_font, set_role, theme
 from gui.threshold import ThresholdPage
 
 if TYPE_CHECKING:
@@ -73,14 +72,8 @@ class PersonDelegate(QStyledItemDelegate):
     ) -> None:
         person: Person = index.data(PERSON)
         painter.save()
-        painter.setRenderHints(QPainter.RenderHint.Antialiasing | QPainter.RenderHint.SmoothPixmapTransform)
-        area = QRectF(option.rect).adjusted(1, 1, -1, -1)
-        chosen = bool(option.state & QStyle.StateFlag.State_Selected)
-        focused = chosen and bool(option.state & QStyle.StateFlag.State_HasFocus)
-        if chosen or option.state & QStyle.StateFlag.State_MouseOver:
-            painter.setPen(QPen(theme.colour("accent"), 1.4) if focused else Qt.PenStyle.NoPen)
-            painter.setBrush(theme.colour("soft" if chosen else "hover"))
-            painter.drawRoundedRect(area, 6, 6)
+        painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform)
+        area = begin_row(painter, option, inset=1, radius=6, ringed=True)
         paint_face(painter, QRectF(area.x() + 4, area.center().y() - 18, 36, 36), self._faces.thumbnail(person.id))
         painter.setPen(Qt.PenStyle.NoPen)
         painter.setBrush(theme.colour("base"))
