@@ -18,6 +18,11 @@ from numpy.typing import NDArray
 
 from engine.types import Detections, Floats
 
+USUAL = 0.25
+"""Score from which boxes are shown where nothing else is known of a network (`ModelCard.min_score`)."""
+
+_SURE = np.arange(2, 13) / 20  # scores among which the best one is looked for
+_AS_GOOD = 0.98  # of the best F1: the difference is chance
 _MOST_OF_A_CLASS = 100  # detections of one class in one picture that count (COCO's rule)
 _BINS = 15  # of confidence, for the calibration error (Guo et al. 2017)
 
@@ -56,6 +61,8 @@ class Precision:
         ap, ap50: of each class by name; None where there is no true box of it.
         boxes: how many true boxes of each class were counted (those of crowds are not).
         count: pictures.
+        sure: the score from which on boxes are best shown: where precision and recall at IoU 0.50 are highest together
+            (the mean of the classes' F1), and of scores that do as well (within 2 %) the one next to 0.25.
     """
 
     map: float
@@ -64,6 +71,7 @@ class Precision:
     ap50: dict[str, float | None]
     boxes: dict[str, int]
     count: int
+    sure: float = USUAL
 
 
 def average_precision(found: Iterable[Detections], truth: Sequence[Truth], *, labels: Sequence[str]) -> Precision:
@@ -114,7 +122,27 @@ def average_precision(found: Iterable[Detections], truth: Sequence[Truth], *, la
     precision = measuring.eval["precision"][:, :, :, 0, 0]  # IoU, recall, class; -1 where there is no true box
     ap = {label: _mean(precision[:, :, number]) for number, label in enumerate(labels)}
     ap50 = {label: _mean(precision[0, :, number]) for number, label in enumerate(labels)}
-    return Precision(_mean(precision) or 0.0, _mean(precision[0]) or 0.0, ap, ap50, counts, len(truth))
+    sure = _best_score(measuring.evalImgs, [counts[label] for label in labels])
+    return Precision(_mean(precision) or 0.0, _mean(precision[0]) or 0.0, ap, ap50, counts, len(truth), sure)
+
+
+def _best_score(judged: Sequence[dict[str, Any] | None], counts: Sequence[int]) -> float:
+    """`Precision.sure` from what COCO's code says of each picture and class, and the true boxes of each class."""
+    right, wrong = np.zeros((2, len(counts), len(_SURE)))
+    for one in judged:
+        if one is not None:
+            counted = ~one["dtIgnore"][0].astype(bool)
+            shown = np.array(one["dtScores"])[:, None] >= _SURE
+            matched = one["dtMatches"][0] > 0
+            right[one["category_id"]] += shown[counted & matched].sum(axis=0)
+            wrong[one["category_id"]] += shown[counted & ~matched].sum(axis=0)
+    there = np.array(counts) > 0
+    both = 2 * right[there] / (right[there] + wrong[there] + np.array(counts)[there, None])  # F1 of each class
+    together = both.mean(axis=0)
+    if not together.max() > 0:
+        return USUAL
+    as_good = _SURE[together >= _AS_GOOD * together.max()]
+    return float(as_good[np.abs(as_good - USUAL).argmin()])
 
 
 def _annotation(number: int, picture: int, xyxy: Floats, class_id: int, classes: int) -> dict[str, Any]:

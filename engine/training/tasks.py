@@ -21,7 +21,7 @@ from engine.data.augment import AUGMENTATIONS, colour, face
 from engine.data.detection import LEAST_SEEN, Batch, SceneData, compose, truth_of
 from engine.data.faces import FaceSet
 from engine.errors import EngineError
-from engine.measure import Truth, average_precision, ranking_precision, verification
+from engine.measure import USUAL, Truth, average_precision, ranking_precision, verification
 from engine.networks.detector import STRIDES, Detector, cell_centres
 from engine.training.assign import detection_loss
 from engine.training.config import TrainingConfig
@@ -346,6 +346,7 @@ class Detection(_OfScenes):
         if data.landmarks:
             self.arguments["landmarks"] = data.landmarks
         self.validation_count = min(_MEASURED, self.validation_count)
+        self._sure = USUAL
 
     def build(self) -> nn.Module:
         model = super().build()
@@ -411,6 +412,7 @@ class Detection(_OfScenes):
                 found.append(Detections(boxes, scores, labels, self.classes))
                 truth.append(truth_of(scenes, data.transforms, number))
         measured = average_precision(found, truth, labels=self.classes)
+        self._sure = measured.sure
         return float(np.mean(losses)) if losses else math.nan, measured.map50
 
     def card(self) -> dict[str, Any]:
@@ -418,6 +420,7 @@ class Detection(_OfScenes):
             "boxes": "distances",
             "strides": STRIDES,
             "landmarks": self._data.landmarks,
+            "min_score": self._sure,
             "preprocess": self._preprocess("letterbox"),
         }
 

@@ -117,6 +117,31 @@ def test_nothing_found_is_zero_and_nothing_to_find_is_no_figure(capsys: pytest.C
     assert capsys.readouterr().out == ""
 
 
+@pytest.mark.parametrize(
+    ("right", "wrong", "expected"),
+    [
+        (0.9, 0.0, 0.25),  # every score will do: the usual one
+        (0.12, 0.0, 0.1),  # a network that is never sure shows something all the same
+        (0.62, 0.47, 0.5),  # wrong boxes are kept out
+        (0.32, 0.62, 0.25),  # wrong ones are surer than right ones, so nothing keeps them out
+        (0.0, 0.9, 0.25),  # there is nothing to choose from
+    ],
+)
+def test_the_best_score_shows_what_is_right_and_hides_what_is_wrong(
+    right: float, wrong: float, expected: float
+) -> None:
+    boxes = [(HERE, CUP, right), (ELSEWHERE, CUP, wrong)]
+    answer = measured(*[(found(*(box for box in boxes if box[2])), real((HERE, CUP)))] * 5)
+    assert answer.sure == pytest.approx(expected)
+
+
+def test_the_best_score_is_that_of_all_classes_together() -> None:
+    many = [(found((HERE, CUP, 0.9), (HERE, DOG, 0.3), (ELSEWHERE, DOG, 0.13)), real((HERE, CUP), (HERE, DOG)))] * 4
+    assert measured(*many).sure == pytest.approx(0.25)
+    rarely = [(found((HERE, CUP, 0.9), (HERE, DOG, 0.17)), real((HERE, CUP), (HERE, DOG)))] * 4
+    assert measured(*rarely).sure == pytest.approx(0.15)
+
+
 def test_what_does_not_belong_together_is_refused() -> None:
     with pytest.raises(ValueError, match="argument"):
         average_precision([found()], [real(), real()], labels=LABELS)
