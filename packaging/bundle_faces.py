@@ -10,6 +10,7 @@ from __future__ import annotations
 import csv
 import dataclasses
 import gzip
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -30,9 +31,9 @@ worse with children, with people of other origins, with masks and with profiles,
 training pictures are for research alone: this network is for learning and for use at home, and not for security."""
 
 
-def bundle(run: Path, data: Path) -> ModelCard:
-    """Weights of `run` into the resources, and their card."""
-    return measured(shipped.half(run, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
+def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
+    """Weights of the run into the resources, and their card."""
+    return measured(shipped.half(runs, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:

@@ -8,6 +8,7 @@ card beside the weights.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from pathlib import Path
 
 import shipped
@@ -23,9 +24,9 @@ validation), some hundred of COCO 2017, and small sets of office cameras, a serv
 other photographs of the same kinds, so its figures cannot be compared with published ones."""
 
 
-def bundle(run: Path, data: Path) -> ModelCard:
-    """Weights of `run` into the resources, and their card."""
-    card = shipped.half(run, "objects", title="Objects", recipes=("crops", "detector", "objects"), notes=NOTES)
+def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
+    """Weights of the run into the resources, and their card."""
+    card = shipped.half(runs, "objects", title="Objects", recipes=("crops", "detector", "objects"), notes=NOTES)
     return measured(card, data / "detection")
 
 

@@ -1,4 +1,4 @@
-"""What the scripts that bundle a network share: the run's weights into the resources, and the card that is to be
+"""What the scripts that bundle a network share: a run's weights into the resources, and the card that is to be
 measured."""
 
 from __future__ import annotations
@@ -25,42 +25,48 @@ MODELS = ROOT / "resources" / "models"
 RECIPES = ROOT / "resources" / "recipes"
 
 
-def main(description: str | None, name: str, bundle: Callable[[Path, Path], ModelCard]) -> None:
-    """The command line of such a script: bundle a run, if one is named, and show what the card says.
+def main(description: str | None, name: str, bundle: Callable[[Sequence[Path], Path], ModelCard]) -> None:
+    """The command line of such a script: bundle what is named, and show what the card says.
 
     Args:
-        bundle: takes the run's folder and that of the data, and gives the measured card.
+        bundle: takes the folders of the runs, usually one, and that of the data, and gives the measured card.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, nargs="?", help="folder of the run; without it only show the card's figures")
-    run = parser.parse_args().run
-    if run is not None:
+    parser.add_argument("run", type=Path, nargs="*", help="folder of the run; without it only show the card's figures")
+    runs = parser.parse_args().run
+    if runs:
         data = Path(os.environ.get("CONVSCOPE_DATA", ROOT.parent / "shared" / "data"))
-        zoo.write_card(bundle(run, data), MODELS / f"{name}.json")
+        zoo.write_card(bundle(runs, data), MODELS / f"{name}.json")
     card = zoo.read_card(MODELS / f"{name}.json")
     widest = max(map(len, card.metrics), default=0)
     for what, value in card.metrics.items():
         print(f"{what:{widest}} {value:.4f}")
 
 
-def half(run: Path, name: str, *, title: str, recipes: Sequence[str], notes: str) -> ModelCard:
-    """Write the run's best weights in half precision to `resources/models`; the card has no figures yet.
+def half(runs: Sequence[Path], name: str, *, title: str, recipes: Sequence[str], notes: str) -> ModelCard:
+    """Write a run's best weights in half precision to `resources/models`; the card has no figures yet.
 
     Args:
-        recipes: names of the stages, the one that made the run last.
+        runs: of several the mean of their weights is taken. All but the first may know only the first classes; for the
+            others they count as if they were the first run.
+        recipes: names of the stages, the one that made the first run last.
     """
     last = RECIPES / f"{recipes[-1]}.toml"
-    wanted, began = TrainingConfig.read(last).values(), TrainingConfig.read(run / "run.toml").values()
+    wanted, began = TrainingConfig.read(last).values(), TrainingConfig.read(runs[0] / "run.toml").values()
     for field in sorted(wanted.keys() - {"folder", "device", "start_from"}):
         if wanted[field] != began[field]:
             said = f"the recipe says {wanted[field]!r}, the run was made with {began[field]!r}"
             print(f"{field}: {said}; whoever follows the recipe would get another network", file=sys.stderr)
     weights = MODELS / f"{name}.safetensors"
-    state = load_file(run / "model.safetensors")
-    save_file({key: value.to(torch.float16) for key, value in state.items()}, weights)
+    first, *others = (load_file(run / "model.safetensors") for run in runs)
+    mean = {}
+    for key, value in first.items():
+        same = [torch.cat([other[key], value[len(other[key]) :]]) for other in others]
+        mean[key] = torch.stack([value, *same]).float().mean(0)
+    save_file({key: value.half().contiguous() for key, value in mean.items()}, weights)
     weights.chmod(0o644)
     return dataclasses.replace(
-        zoo.read_card(run / "model.json"),
+        zoo.read_card(runs[0] / "model.json"),
         name=name,
         title=title,
         weights=weights,

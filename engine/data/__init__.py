@@ -571,5 +571,10 @@ DATASETS: dict[str, Entry] = {
         "The mix for the bundled network: MNIST, pen strokes, drawn and scanned digits, and what is no digit.",
         _in("mixture", "load_mixture"),
     ),
+    "digits-settle": Entry(
+        "All digits, mostly MNIST",
+        "The same mix with little of all that is not MNIST, for a network that has learnt the whole mix before.",
+        _in("mixture", "load_settling"),
+    ),
 }
 """Every data set by the name that a recipe gives it."""

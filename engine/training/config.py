@@ -69,6 +69,7 @@ class TrainingConfig:
             ("faces", "Faces in pictures (recipe of the bundled face detector)"),
             ("identities", "Faces by person (recipe of the bundled face network)"),
             ("digits", "All digits (recipe of the bundled network)"),
+            ("digits-settle", "All digits, mostly MNIST (second stage of that recipe)"),
         ),
     )
     folder: str = _field(
@@ -79,7 +80,10 @@ class TrainingConfig:
         "download.",
         "Data",
         path=True,
-        only_for=("data", ("mnist", "fashion-mnist", "folder", "coco", "crops", "faces", "identities", "digits")),
+        only_for=(
+            "data",
+            ("mnist", "fashion-mnist", "folder", "coco", "crops", "faces", "identities", "digits", "digits-settle"),
+        ),
     )
     classes: str = _field(
         "",
@@ -112,7 +116,7 @@ class TrainingConfig:
             ("picture", "Pictures: flip, crop, colour"),
         ),
         # A detector has ways of its own, which move the boxes along.
-        only_for=("data", ("synthetic-digits", "mnist", "fashion-mnist", "folder", "crops", "digits")),
+        only_for=("data", ("synthetic-digits", "mnist", "fashion-mnist", "folder", "crops", "digits", "digits-settle")),
     )
     model: str = _field(
         "small",
