@@ -143,11 +143,12 @@ def write_card(card: ModelCard, path: Path) -> None:
 def _values(card: ModelCard, folder: Path) -> dict[str, Any]:
     """A card as JSON has it, for a file in `folder`."""
     values = dataclasses.asdict(card)
-    if card.weights is not None:
-        weights = card.weights.resolve()
-        with contextlib.suppress(ValueError):
-            weights = weights.relative_to(folder.resolve())
-        values["weights"] = weights.as_posix()
+    for name, file in (("weights", card.weights), ("quantised", card.quantised)):
+        if file is not None:
+            place = file.resolve()
+            with contextlib.suppress(ValueError):
+                place = place.relative_to(folder.resolve())
+            values[name] = place.as_posix()
     return values
 
 
@@ -156,7 +157,7 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
     values = _checked(values, ModelCard, _CARD, "")
     kind = _checked(values["preprocess"], Preprocess, _PREPROCESS, "preprocess.")
     layers = [_checked(each, Layer, _LAYER, "layers.") for each in values.get("layers", ())]
-    weights, download = values.get("weights"), values.get("download")
+    weights, quantised, download = values.get("weights"), values.get("quantised"), values.get("download")
     if download is not None:
         download = Download(**_checked(download, Download, _DOWNLOAD, "download."))
     card = ModelCard(
@@ -169,6 +170,7 @@ def _card_from(values: Any, folder: Path) -> ModelCard:
             "preprocess": Preprocess(**{**kind, "mean": tuple(kind["mean"]), "std": tuple(kind["std"])}),
             "layers": tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in layers),
             "weights": folder / weights if weights else None,
+            "quantised": folder / quantised if quantised else None,
             "download": download,
         }
     )
@@ -247,6 +249,7 @@ _CARD: dict[str, Callable[[Any], bool]] = {
     "threshold": lambda value: _number(value) and -1 <= value <= 1,
     "layers": _list_of(lambda value: isinstance(value, dict)),
     "weights": lambda value: value is None or _text(value),
+    "quantised": lambda value: value is None or _text(value),
     "sha256": _text,
     "parameters": _count,
     "metrics": _table_of(_number),

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import shipped
 from pycocotools import mask
+from quantise import quantise
 
 from engine.coco import read_coco
 from engine.images import read_picture
@@ -23,6 +25,7 @@ from engine.vision.detect import Detector
 
 SIZE = 512  # side of the square in use: larger than while learning, since a face in a room is small
 SHOWN = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
+LOOKED_AT = 300  # pictures from which the ranges of the bytes are chosen
 FALSE_BOXES = 0.1  # of a photograph without a face, at most
 
 NOTES = """\
@@ -35,11 +38,20 @@ of groups, crowds and single faces; false boxes on photographs of COCO without a
 research alone: this network is for learning and for use at home, and not for deciding about people."""
 
 
-def bundle(run: Path, data: Path) -> ModelCard:
-    """Weights of `run` into the resources, and their card."""
+def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
+    """Weights of the run into the resources, and their card."""
     stages = ("face-detector", "face-detector-settle")
-    card = shipped.half(run, "face-detector", title="Face detector", recipes=stages, notes=NOTES)
-    return measured(dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE)), data)
+    card = shipped.half(runs, "face-detector", title="Face detector", recipes=stages, notes=NOTES)
+    card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE))
+    return measured(quantise(card, learnt(data)), data)
+
+
+def learnt(data: Path) -> Iterator[Image]:
+    """Some of the pictures that it has learnt from."""
+    listed = read_coco(data / "faces" / "detection" / "faces_coco.json")
+    entries = [each for each in listed.entries if each.split == "train"]
+    entries = [dataclasses.replace(each, tar="images.tar") for each in entries[:: max(1, len(entries) // LOOKED_AT)]]
+    return (image for _, image in dataclasses.replace(listed, entries=tuple(entries)).pictures())
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:

@@ -368,6 +368,73 @@ def test_tiles_are_found_where_the_system_lists_them(tmp_path: Path, monkeypatch
     assert runtime._bfloat16_is_fast()
 
 
+def doubled(card: ModelCard, path: Path, *, named: str = "logits") -> Path:
+    """A converted file as a card may bring it along, told apart by its logits, which are twice those of the network."""
+    from openvino import opset13 as operations
+
+    openvino = runtime.import_openvino()
+    converted = runtime.convert(card, digest=zoo.weights_digest(card), build=lambda: zoo.network(card))
+    model = openvino.Core().read_model(converted / "model.xml")
+    logits, *layers = model.outputs
+    twice = operations.multiply(logits.get_node().input_value(0), operations.constant(np.float32(2)))
+    other = openvino.Model([twice, *(layer.get_node() for layer in layers)], model.get_parameters())
+    other.outputs[0].get_tensor().set_names({named})
+    openvino.save_model(other, path, compress_to_fp16=False)
+    return path
+
+
+def test_a_network_in_bytes_is_run_where_the_processor_multiplies_them(
+    home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "cpuinfo"
+    monkeypatch.setattr(runtime, "_PROCESSOR", listed)
+    card = zoo.model_card("tiny-colour")
+    plain = open_on(OPENVINO, card)
+    side = card.preprocess.size
+    picture = np.random.default_rng(2).integers(0, 256, (1, side, side, 3), np.uint8)
+    layer = plain.layers[0].name
+    expected, inside = plain.run(picture, layer)
+    card = dataclasses.replace(card, quantised=doubled(card, tmp_path / "doubled.xml"))
+
+    for flags in ("fpu avx2", "fpu avx512_bf16 amx_tile"):
+        listed.write_text(f"flags : {flags}\n")
+        usual = open_on(OPENVINO, card)
+        assert usual.device == OPENVINO
+        assert np.allclose(usual.run(picture)[0], expected, atol=1e-5)
+    for flags in ("fpu avx512_vnni", "avx_vnni avx2", "fpu amx_int8"):
+        listed.write_text(f"flags : {flags}\n")
+        fast = open_on(OPENVINO, card)
+        assert fast.device.title == "CPU · OpenVINO int8"
+        assert fast.device.why == "asked for; the processor multiplies bytes in hardware"
+        assert np.allclose(fast.run(picture)[0], 2 * expected, atol=1e-4)
+        logits, maps = fast.run(picture, layer)
+        assert inside is not None and maps is not None
+        assert np.allclose(logits, 2 * expected, atol=1e-4) and np.allclose(maps, inside, atol=1e-5)
+
+
+@pytest.mark.parametrize("damage", ["absent", "no weights", "no network", "another network"])
+def test_a_network_in_bytes_that_is_damaged_or_another_one_is_left_alone(
+    damage: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    listed = tmp_path / "cpuinfo"
+    listed.write_text("flags : avx512_vnni")
+    monkeypatch.setattr(runtime, "_PROCESSOR", listed)
+    card = zoo.model_card("tiny-colour")
+    side = card.preprocess.size
+    plain = open_on(OPENVINO, card)
+    file = tmp_path / "doubled.xml"
+    if damage != "absent":
+        doubled(card, file, named="boxes" if damage == "another network" else "logits")
+    if damage == "no weights":
+        file.with_suffix(".bin").write_bytes(b"")
+    elif damage == "no network":
+        file.write_text("<net>")
+    network = open_on(OPENVINO, dataclasses.replace(card, quantised=file))
+    assert network.device == OPENVINO
+    picture = np.random.default_rng(2).integers(0, 256, (1, side, side, 3), np.uint8)
+    assert np.allclose(network.run(picture)[0], plain.run(picture)[0], atol=1e-5)
+
+
 def test_a_network_that_openvino_cannot_compile_runs_on_torch(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def broken(*_: object, **__: object) -> None:
         raise RuntimeError("unsupported operation")
