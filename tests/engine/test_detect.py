@@ -237,3 +237,34 @@ def test_landmarks_lie_in_the_frame(own_home: Path) -> None:
     middles = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2
     assert {tuple(middle) for middle in middles.tolist()} == {(200, 280), (440, 120)}
     assert np.allclose(found.landmarks, middles[:, None] + 80 * np.array(FIVE, np.float32)[None], atol=0.01)
+
+
+@pytest.mark.parametrize("name", ["detector", "face-detector"])
+def test_in_bytes_a_bundled_detector_finds_what_it_finds_in_full(name: str, own_home: Path, shared_data: Path) -> None:
+    if not runtime._bytes_are_fast():
+        pytest.skip("this processor has no instructions that multiply bytes")
+    card = zoo.model_card(name)
+    assert card.quantised is not None and card.quantised.is_file()
+    in_bytes, in_full = Detector(card), Detector(dataclasses.replace(card, quantised=None))
+    assert in_bytes.network.device.title.endswith("int8") and not in_full.network.device.title.endswith("int8")
+
+    def missed(found: Detections, other: Detections) -> int:
+        """How many of the boxes that are shown have none of their class in their place among the others'."""
+        shown = found[found.confidence >= card.min_score]
+        likely = other[other.confidence >= card.min_score - 0.1]
+        inner = np.minimum(shown.xyxy[:, None, 2:], likely.xyxy[:, 2:]) - np.maximum(
+            shown.xyxy[:, None, :2], likely.xyxy[:, :2]
+        )
+        both = inner.clip(0).prod(axis=2)
+        areas = [(each[:, 2:] - each[:, :2]).prod(axis=1) for each in (shown.xyxy, likely.xyxy)]
+        same = both / (areas[0][:, None] + areas[1] - both) > 0.6
+        return int((~(same & (shown.class_id[:, None] == likely.class_id)).any(axis=1)).sum())
+
+    counted = np.zeros(3)
+    for path in sorted((shared_data / "photos").glob("*.jpg")):
+        picture = images.read_picture(path)
+        one, other = in_bytes.detect(picture), in_full.detect(picture)
+        shown = (one.confidence >= card.min_score).sum() + (other.confidence >= card.min_score).sum()
+        counted += (shown, missed(one, other), missed(other, one))
+    assert counted[0] >= 10
+    assert counted[1:].sum() <= 0.1 * counted[0], counted
