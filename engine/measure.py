@@ -21,6 +21,9 @@ from engine.types import Detections, Floats
 USUAL = 0.25
 """Score from which boxes are shown where nothing else is known of a network (`ModelCard.min_score`)."""
 
+LEAST_SEEN = 0.25
+"""Share of a box that must be in what a network sees for the thing to be there, in learning as in measuring."""
+
 _SURE = np.arange(2, 13) / 20  # scores among which the best one is looked for
 _AS_GOOD = 0.98  # of the best F1: the difference is chance
 _MOST_OF_A_CLASS = 100  # detections of one class in one picture that count (COCO's rule)

@@ -34,7 +34,7 @@ from engine.data import (
 )
 from engine.errors import EngineError
 from engine.images import Image, Transform, letterbox
-from engine.measure import Truth
+from engine.measure import LEAST_SEEN, Truth
 from engine.opencv import cv2
 from engine.types import Floats
 
@@ -51,9 +51,6 @@ ROOM = 1.15
 _CROP = 96  # side of a crop where nothing else is asked for
 _LEAST_CROP = 14  # pixels: a smaller box shows nothing that could be told apart
 _MOST_CROPS = 1_200  # of one class
-LEAST_SEEN = 0.25
-"""Share of a box that must be left for it to count."""
-
 _LEAST_SIDE = 3.0  # pixels of the input
 
 

@@ -18,10 +18,10 @@ from torch.nn import functional
 from engine import networks
 from engine.data import DataSet
 from engine.data.augment import AUGMENTATIONS, colour, face
-from engine.data.detection import LEAST_SEEN, Batch, SceneData, compose, truth_of
+from engine.data.detection import Batch, SceneData, compose, truth_of
 from engine.data.faces import FaceSet
 from engine.errors import EngineError
-from engine.measure import USUAL, Truth, average_precision, ranking_precision, verification
+from engine.measure import LEAST_SEEN, USUAL, Truth, average_precision, ranking_precision, verification
 from engine.networks.detector import STRIDES, Detector, cell_centres
 from engine.training.assign import detection_loss
 from engine.training.config import TrainingConfig

@@ -23,6 +23,7 @@ from engine.coco import read_coco
 from engine.errors import EngineError
 from engine.images import decode_picture
 from engine.measure import (
+    LEAST_SEEN,
     Precision,
     Separation,
     Truth,
@@ -100,9 +101,6 @@ class TagPrecision:
     count: int
 
 
-_SEEN = 0.25  # share of a box that must be in what the network sees, so that its class is there
-
-
 def evaluate_tags(
     classifier: Classifier, path: Path, *, unreadable: Callable[[EngineError], object] = lambda _: None
 ) -> TagPrecision:
@@ -133,7 +131,7 @@ def evaluate_tags(
             [np.maximum(real.xyxy[:, :2], edges[:2]), np.minimum(real.xyxy[:, 2:], edges[2:])], axis=1
         )
         seen, whole = ((each[:, 2:] - each[:, :2]).clip(0).prod(axis=1) for each in (inside, real.xyxy))
-        shown = number[real.class_id[(seen >= _SEEN * whole) & (seen > 0)]]
+        shown = number[real.class_id[(seen >= LEAST_SEEN * whole) & (seen > 0)]]
         here, told = np.zeros(len(labels), bool), np.ones(len(labels), bool)
         here[shown[shown >= 0]] = True
         if real.known is not None:
