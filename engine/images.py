@@ -624,10 +624,9 @@ class Transform:
 
     def to_original(self, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Boxes ``(N, 4)`` x0, y0, x1, y1 on the square as boxes in the original picture, cut at its edges."""
-        out = self._scaled(boxes, True)
-        out[..., 0::2] = out[..., 0::2].clip(0, self.width)
-        out[..., 1::2] = out[..., 1::2].clip(0, self.height)
-        return out
+        most = np.array([self.width, self.height] * 2, np.float32)
+        cut: npt.NDArray[np.float32] = self._scaled(boxes, True).clip(0, most)
+        return cut
 
     def to_square(self, boxes: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         """Boxes ``(N, 4)`` in the original picture as boxes on the square."""

@@ -137,6 +137,8 @@ class Decoder:
             grids = [_cells(kind.size, stride) for stride in card.strides]
             self._centres = np.concatenate([centres for centres, _ in grids])
             self._strides = np.concatenate([strides for _, strides in grids])
+            self._middles = np.tile(self._centres, 2)
+            self._reach = self._strides * np.array([-1, -1, 1, 1], np.float32)
 
     def boxes(
         self, output: Floats, *, floor: float = FLOOR, most: int = MOST
@@ -177,14 +179,13 @@ class Decoder:
         solid = (xyxy[:, 2:] > xyxy[:, :2]).all(axis=1)  # nor is anything that is not a number
         if places is not None:
             solid &= np.isfinite(places).all(axis=(1, 2))
-        return surest(Detections(xyxy, sure, classes, self._classes, None, places)[solid], most=most)
+        found_boxes = Detections(xyxy, sure, classes, self._classes, None, places)
+        return surest(found_boxes if solid.all() else found_boxes[solid], most=most)
 
     def _corners(self, places: Floats, rows: NDArray[np.int64]) -> Floats:
         """Candidates' first four columns as corners, cut at the edges of the square."""
         if self._centres is not None:
-            reach = places * self._strides[rows]
-            centres = self._centres[rows]
-            xyxy = np.concatenate([centres - reach[:, :2], centres + reach[:, 2:]], axis=1)
+            xyxy = self._middles[rows] + places * self._reach[rows]
         elif self._layout == "centres":
             half = places[:, 2:] / 2
             xyxy = np.concatenate([places[:, :2] - half, places[:, :2] + half], axis=1)
