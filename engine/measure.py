@@ -25,7 +25,7 @@ LEAST_SEEN = 0.25
 """Share of a box that must be in what a network sees for the thing to be there, in learning as in measuring."""
 
 _SURE = np.arange(2, 13) / 20  # scores among which the best one is looked for
-_AS_GOOD = 0.98  # of the best F1: the difference is chance
+_CHANCE = 0.02  # share of the best F1 that says nothing
 _MOST_OF_A_CLASS = 100  # detections of one class in one picture that count (COCO's rule)
 _BINS = 15  # of confidence, for the calibration error (Guo et al. 2017)
 
@@ -65,7 +65,8 @@ class Precision:
         boxes: how many true boxes of each class were counted (those of crowds are not).
         count: pictures.
         sure: the score from which on boxes are best shown: where precision and recall at IoU 0.50 are highest together
-            (the mean of the classes' F1), and of scores that do as well (within 2 %) the one next to 0.25.
+            (the mean of the classes' F1), and of scores that do as well (within 2 %, or one box of few) the one next
+            to 0.25.
     """
 
     map: float
@@ -144,7 +145,7 @@ def _best_score(judged: Sequence[dict[str, Any] | None], counts: Sequence[int]) 
     together = both.mean(axis=0)
     if not together.max() > 0:
         return USUAL
-    as_good = _SURE[together >= _AS_GOOD * together.max()]
+    as_good = _SURE[together >= (1 - max(_CHANCE, 1 / sum(counts))) * together.max()]
     return float(as_good[np.abs(as_good - USUAL).argmin()])
 
 

@@ -50,6 +50,8 @@ _log = logging.getLogger(__name__)
 
 SOFTMAX = "softmax"  # the last layer of every classifier: its probabilities
 
+WEIGHTS_OF = ("convscope", "weights")  # where a graph in 8 bits says from which weights it was made
+
 _LOGITS = "logits"
 _FORMAT = 3  # of the converted networks; another number leaves the old ones unread
 _SMALL = 100_000_000  # multiplications for an input up to which one thread is as fast as several, in full precision
@@ -170,12 +172,12 @@ def open_network(
         try:
             if (folder / "about.json").exists():
                 try:
-                    return _OpenVINONetwork(card, folder, device, interactive=interactive)
+                    return _OpenVINONetwork(card, folder, device, digest=digest, interactive=interactive)
                 except Exception as error:  # a damaged file in the cache, which is only a cache: make it again
                     _log.info("%s is converted again: %s", card.name, error)
                     store.remove_folder(folder)
             convert(card, digest=digest, build=build)
-            return _OpenVINONetwork(card, folder, device, interactive=interactive)
+            return _OpenVINONetwork(card, folder, device, digest=digest, interactive=interactive)
         except EngineError:
             raise
         except Exception as error:
@@ -373,14 +375,11 @@ def _threads(work: int, *, interactive: bool) -> int:
 class _OpenVINONetwork:
     """A converted network, compiled once for each set of outputs that is asked for."""
 
-    def __init__(self, card: ModelCard, folder: Path, device: Device, *, interactive: bool) -> None:
-        openvino = import_openvino()
+    def __init__(self, card: ModelCard, folder: Path, device: Device, *, digest: str, interactive: bool) -> None:
         about = json.loads((folder / "about.json").read_text(encoding="utf-8"))
         with contextlib.suppress(OSError):
             (folder / "about.json").touch()  # used: not to be forgotten
         work = int(about["work"])
-        rounded = work > _SMALL and _bfloat16_is_fast() and not about["exact"]
-        precision = "bf16" if rounded else "f32"
         listed = tuple(Layer(**{**layer, "shape": tuple(layer["shape"])}) for layer in about["layers"])
         self.layers = _with_softmax(listed, card)
         self.parameters = int(about["parameters"])
@@ -389,26 +388,35 @@ class _OpenVINONetwork:
             [255 * deviation for deviation in card.preprocess.std],
         )
         self._takes_pixels = card.preprocess.kind != "drawing"
-        self._core = openvino.Core()
-        self._model = self._core.read_model(folder / "model.xml")
-        quantised = self._in_bytes(card) if card.quantised and _bytes_are_fast() else None
-        self._one_at_a_time = self._model.inputs[0].get_partial_shape()[0].is_static
-        self.device = device
-        if quantised is not None:
-            self._model = quantised
-            why = f"{device.why}; the processor multiplies bytes in hardware"
-            self.device = dataclasses.replace(device, title=f"{device.title} int8", why=why)
-        elif rounded:
-            why = f"{device.why}; the processor multiplies numbers of half the bits in hardware"
-            self.device = dataclasses.replace(device, title=f"{device.title} bf16", why=why)
+        self._core = import_openvino().Core()
+        # No cache of compiled networks: it would load a ResNet-50 0.2 s sooner, for 100 MB of disk a watched layer.
+        self._requests: OrderedDict[tuple[str, bool], Any] = OrderedDict()
         self._options: dict[str, Any] = {
             "PERFORMANCE_HINT": "LATENCY",
             "INFERENCE_NUM_THREADS": _threads(work, interactive=interactive),
-            "INFERENCE_PRECISION_HINT": precision,
             "ENABLE_CPU_PINNING": False,  # the window's thread may be on that very core
         }
-        # No cache of compiled networks: it would load a ResNet-50 0.2 s sooner, for 100 MB of disk a watched layer.
-        self._requests: OrderedDict[tuple[str, bool], Any] = OrderedDict()
+        full = self._core.read_model(folder / "model.xml")
+        self._one_at_a_time = full.inputs[0].get_partial_shape()[0].is_static
+        if card.quantised and _bytes_are_fast():
+            why = f"{device.why}; the processor multiplies bytes in hardware"
+            try:
+                self._begin(
+                    self._in_bytes(card.quantised, full, digest),
+                    dataclasses.replace(device, title=f"{device.title} int8", why=why),
+                )
+                return
+            except Exception as error:  # damaged, another network's, or nothing that this OpenVINO can compile
+                _log.info("%s is not computed in bytes: %s", card.name, error)
+        rounded = work > _SMALL and _bfloat16_is_fast() and not about["exact"]
+        if rounded:
+            why = f"{device.why}; the processor multiplies numbers of half the bits in hardware"
+            device = dataclasses.replace(device, title=f"{device.title} bf16", why=why)
+        self._begin(full, device, precision="bf16" if rounded else "f32")
+
+    def _begin(self, model: Any, device: Device, *, precision: str = "f32") -> None:
+        self._model, self.device = model, device
+        self._options["INFERENCE_PRECISION_HINT"] = precision
         self._request("", pixels=self._takes_pixels)
 
     def run(self, batch: Floats | Image, layer: str | None = None) -> tuple[Floats, Floats | None]:
@@ -441,17 +449,18 @@ class _OpenVINONetwork:
             del self._requests[next(each for each in self._requests if each != usual)]
         return request
 
-    def _in_bytes(self, card: ModelCard) -> Any:
-        """The converted file that came with the weights, or None where that is damaged or another network's."""
-        try:
-            model = self._core.read_model(card.quantised)
-            ports = [*self._model.inputs, *self._model.outputs]
-            for mine, its in zip(ports, [*model.inputs, *model.outputs], strict=True):
-                if mine.get_partial_shape() != its.get_partial_shape() or mine.get_names() != its.get_names():
-                    raise ValueError(f"{its} is not {mine}")
-        except Exception as error:
-            _log.info("%s is not computed in bytes: %s", card.name, error)
-            return None
+    def _in_bytes(self, path: Path, full: Any, digest: str) -> Any:
+        """The graph with multiplications in 8 bits that came with the weights.
+
+        Raises:
+            Exception: of whatever kind: it is damaged, or not the same network as `full`.
+        """
+        model = self._core.read_model(path)
+        if model.get_rt_info(list(WEIGHTS_OF)).value != digest:
+            raise ValueError("it was made from other weights")
+        for mine, its in zip([*full.inputs, *full.outputs], [*model.inputs, *model.outputs], strict=True):
+            if mine.get_partial_shape() != its.get_partial_shape() or mine.get_names() != its.get_names():
+                raise ValueError(f"{its} is not {mine}")
         return model
 
     def _taking_pixels(self, model: Any) -> Any:

@@ -354,8 +354,8 @@ class ModelCard:
             of the softmax.
         layers: filled when the card is written or the network first built.
         weights: the safetensors file; None: the network is built with random weights.
-        quantised: the network in OpenVINO's form, as the runtime would convert it, with its multiplications in 8 bits:
-            what processors run that multiply bytes in hardware; None: there is none.
+        quantised: of a bundled network, its graph in OpenVINO's form, as the runtime would convert it, with the
+            multiplications in 8 bits: what processors run that multiply bytes in hardware; None: there is none.
         sha256: of the weights file; "" if unknown (a run of one's own).
         boxes: how a detector's output (N, A, 4 + classes) names the place of each of its A candidates, all in pixels
             of the network's input; the classes' columns hold probabilities. "distances": left, top, right and bottom

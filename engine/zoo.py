@@ -321,12 +321,13 @@ def _read(path: Path, origin: str) -> ModelCard | EngineError:
         return _cards[path][1]
     card: ModelCard | EngineError
     try:
+        # A graph in 8 bits has no checksum and is opened in this process, so only bundled ones are.
         card = read_card(path)
         if origin == "trained":
-            card = dataclasses.replace(card, name=path.parent.name, origin="trained")
+            card = dataclasses.replace(card, name=path.parent.name, origin="trained", quantised=None)
         elif origin == "fetched":
             known: Literal["downloaded", "imported"] = "downloaded" if card.origin == "downloaded" else "imported"
-            card = dataclasses.replace(card, name=path.parent.name, origin=known)
+            card = dataclasses.replace(card, name=path.parent.name, origin=known, quantised=None)
     except EngineError as error:
         card = error
     _cards[path] = (stamp, card)

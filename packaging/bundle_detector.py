@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import shipped
-from quantise import quantise
+from quantise import check, quantise
 
 from engine.coco import read_coco
 from engine.measure import Precision
@@ -46,7 +46,7 @@ def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
     card = shipped.half(runs, "detector", title="Detector", recipes=("crops", "detector"), notes=NOTES)
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE))
     learnt = read_coco(data / "detection" / "train.json")
-    some = dataclasses.replace(learnt, entries=learnt.entries[:: len(learnt.entries) // LOOKED_AT])
+    some = dataclasses.replace(learnt, entries=learnt.entries[:: max(1, len(learnt.entries) // LOOKED_AT)])
     card = quantise(card, (picture for _, picture in some.pictures()))
     return measured(card, data / "detection")
 
@@ -55,6 +55,7 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
     """The card with its figures and the classes that are offered."""
     full = evaluate(Detector(dataclasses.replace(card, quantised=None), interactive=False), data / "val.json")
     detector = Detector(card, interactive=False)
+    check(detector.network)
     precision = evaluate(detector, data / "val.json")
     metrics = {
         "mAP@0.5, the 20 classes of VOC": of_voc(precision),

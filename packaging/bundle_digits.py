@@ -131,4 +131,4 @@ def share(answers: Iterable[bool]) -> float:
 
 
 if __name__ == "__main__":
-    shipped.main(__doc__, "digits", bundle)
+    shipped.main(__doc__, "digits", bundle, several=True)

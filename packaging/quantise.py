@@ -41,8 +41,15 @@ def quantise(card: ModelCard, pictures: Iterable[Image]) -> ModelCard:
         preset=nncf.QuantizationPreset.MIXED,
         target_device=nncf.TargetDevice.CPU,
     )
+    model.set_rt_info(digest, list(runtime.WEIGHTS_OF))
     file = MODELS / f"{card.name}-int8.xml"
     openvino.save_model(model, file)
     for path in (file, file.with_suffix(".bin")):
         path.chmod(0o644)
     return dataclasses.replace(card, quantised=file)
+
+
+def check(network: runtime.Network) -> None:
+    """End the program where what is about to be measured as being in 8 bits is not."""
+    if not network.device.title.endswith("int8"):
+        raise SystemExit(f"It runs on {network.device.title}: measure it on a processor with VNNI, without a GPU.")

@@ -25,15 +25,20 @@ MODELS = ROOT / "resources" / "models"
 RECIPES = ROOT / "resources" / "recipes"
 
 
-def main(description: str | None, name: str, bundle: Callable[[Sequence[Path], Path], ModelCard]) -> None:
+def main(
+    description: str | None, name: str, bundle: Callable[[Sequence[Path], Path], ModelCard], *, several: bool = False
+) -> None:
     """The command line of such a script: bundle what is named, and show what the card says.
 
     Args:
-        bundle: takes the folders of the runs, usually one, and that of the data, and gives the measured card.
+        bundle: takes the folders of the runs and that of the data, and gives the measured card.
+        several: more than one run may be named.
     """
     parser = argparse.ArgumentParser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("run", type=Path, nargs="*", help="folder of the run; without it only show the card's figures")
     runs = parser.parse_args().run
+    if len(runs) > 1 and not several:
+        parser.error("name one run")
     if runs:
         data = Path(os.environ.get("CONVSCOPE_DATA", ROOT.parent / "shared" / "data"))
         zoo.write_card(bundle(runs, data), MODELS / f"{name}.json")

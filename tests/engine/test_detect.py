@@ -241,12 +241,17 @@ def test_landmarks_lie_in_the_frame(own_home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["detector", "face-detector"])
 def test_in_bytes_a_bundled_detector_finds_what_it_finds_in_full(name: str, own_home: Path, shared_data: Path) -> None:
-    if not runtime._bytes_are_fast():
-        pytest.skip("this processor has no instructions that multiply bytes")
+    if runtime.best_device().kind != "openvino" or not runtime._bytes_are_fast():
+        pytest.skip("there is a GPU, or the processor has no instructions that multiply bytes")
     card = zoo.model_card(name)
     assert card.quantised is not None and card.quantised.is_file()
     in_bytes, in_full = Detector(card), Detector(dataclasses.replace(card, quantised=None))
     assert in_bytes.network.device.title.endswith("int8") and not in_full.network.device.title.endswith("int8")
+
+    square = images.letterbox(images.read_picture(shared_data / "photos" / "cat.jpg"), card.preprocess.size)[0][None]
+    for layer in (card.layers[1].name, card.layers[len(card.layers) // 2].name):
+        one, other = (np.ravel(each.network.run(square, layer)[1]) for each in (in_bytes, in_full))
+        assert np.corrcoef(one, other)[0, 1] > 0.98, layer
 
     def missed(found: Detections, other: Detections) -> int:
         """How many of the boxes that are shown have none of their class in their place among the others'."""

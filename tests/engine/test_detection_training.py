@@ -18,6 +18,7 @@ from engine.data import DATASETS
 from engine.data.detection import Batch, SceneData, compose, load_coco, load_crops, truth_of
 from engine.errors import EngineError
 from engine.images import read_picture
+from engine.measure import Precision, average_precision
 from engine.networks.detector import BINS, Detector, cell_centres
 from engine.opencv import cv2
 from engine.training.assign import detection_loss
@@ -408,6 +409,17 @@ def test_a_network_and_data_that_do_not_suit_each_other_are_said_so(data: SceneD
     digits = DATASETS["synthetic-digits"].load(count=40)  # type: ignore[call-arg]
     with pytest.raises(EngineError, match="learns from pictures with boxes"):
         next(iter(fit(TrainingConfig(model="detector"), digits)))
+
+
+def test_the_card_has_the_score_that_suits_the_validation_part(
+    data: SceneData, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def measured(*args: Any, **kwargs: Any) -> Precision:
+        return replace(average_precision(*args, **kwargs), sure=0.4)
+
+    monkeypatch.setattr("engine.training.tasks.average_precision", measured)
+    list(fit(replace(CONFIG, epochs=1), data, folder=tmp_path))
+    assert zoo.read_card(tmp_path / "model.json").min_score == 0.4
 
 
 def test_a_detector_starts_from_the_backbone_of_a_classifier(data: SceneData, folder: Path, tmp_path: Path) -> None:

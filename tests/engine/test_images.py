@@ -407,6 +407,14 @@ def test_letterbox_and_back_is_exact(shape: tuple[int, ...]) -> None:
     assert np.allclose(transform.to_original(outside), [[0, 0, width, height]], atol=1e-3)
 
 
+@pytest.mark.parametrize("side", [1280, 1281, 1283])
+def test_letterbox_averages_what_is_too_fine_to_be_seen(side: int) -> None:
+    stripes = np.zeros((64, side), np.uint8)
+    stripes[:, ::2] = 200
+    small = letterbox(stripes, 320)[0][156:164]
+    assert small.min() >= 85 and small.max() <= 115, "stripes of one pixel must come out grey"
+
+
 def test_letterbox_puts_the_picture_where_the_transform_says() -> None:
     picture = np.zeros((100, 200, 3), np.uint8)
     picture[40:60, 100:140] = 255

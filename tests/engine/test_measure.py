@@ -131,7 +131,7 @@ def test_the_best_score_shows_what_is_right_and_hides_what_is_wrong(
     right: float, wrong: float, expected: float
 ) -> None:
     boxes = [(HERE, CUP, right), (ELSEWHERE, CUP, wrong)]
-    answer = measured(*[(found(*(box for box in boxes if box[2])), real((HERE, CUP)))] * 5)
+    answer = measured(*[(found(*(box for box in boxes if box[2])), real((HERE, CUP)))] * 50)
     assert answer.sure == pytest.approx(expected)
 
 
@@ -140,6 +140,13 @@ def test_the_best_score_is_that_of_all_classes_together() -> None:
     assert measured(*many).sure == pytest.approx(0.25)
     rarely = [(found((HERE, CUP, 0.9), (HERE, DOG, 0.17)), real((HERE, CUP), (HERE, DOG)))] * 4
     assert measured(*rarely).sure == pytest.approx(0.15)
+
+
+def test_one_box_of_few_does_not_move_the_best_score() -> None:
+    right = (found((HERE, CUP, 0.9)), real((HERE, CUP)))
+    wrong = (found((HERE, CUP, 0.9), (ELSEWHERE, CUP, 0.57)), real((HERE, CUP)))
+    assert measured(right, right, right, wrong).sure == pytest.approx(0.25)
+    assert measured(*[right] * 30, *[wrong] * 10).sure == pytest.approx(0.6)
 
 
 def test_what_does_not_belong_together_is_refused() -> None:

@@ -7,7 +7,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 import pytest
@@ -368,8 +368,8 @@ def test_tiles_are_found_where_the_system_lists_them(tmp_path: Path, monkeypatch
     assert runtime._bfloat16_is_fast()
 
 
-def doubled(card: ModelCard, path: Path, *, named: str = "logits") -> Path:
-    """A converted file as a card may bring it along, told apart by its logits, which are twice those of the network."""
+def doubled(card: ModelCard, path: Path, *, named: str = "logits", of: str = "") -> Path:
+    """A graph as a card may bring it along, told apart by its logits, which are twice those of the network."""
     from openvino import opset13 as operations
 
     openvino = runtime.import_openvino()
@@ -379,6 +379,7 @@ def doubled(card: ModelCard, path: Path, *, named: str = "logits") -> Path:
     twice = operations.multiply(logits.get_node().input_value(0), operations.constant(np.float32(2)))
     other = openvino.Model([twice, *(layer.get_node() for layer in layers)], model.get_parameters())
     other.outputs[0].get_tensor().set_names({named})
+    other.set_rt_info(of or zoo.weights_digest(card), list(runtime.WEIGHTS_OF))
     openvino.save_model(other, path, compress_to_fp16=False)
     return path
 
@@ -401,7 +402,7 @@ def test_a_network_in_bytes_is_run_where_the_processor_multiplies_them(
         usual = open_on(OPENVINO, card)
         assert usual.device == OPENVINO
         assert np.allclose(usual.run(picture)[0], expected, atol=1e-5)
-    for flags in ("fpu avx512_vnni", "avx_vnni avx2", "fpu amx_int8"):
+    for flags in ("fpu avx512_vnni", "avx_vnni avx2", "fpu amx_int8 amx_bf16"):
         listed.write_text(f"flags : {flags}\n")
         fast = open_on(OPENVINO, card)
         assert fast.device.title == "CPU · OpenVINO int8"
@@ -412,7 +413,10 @@ def test_a_network_in_bytes_is_run_where_the_processor_multiplies_them(
         assert np.allclose(logits, 2 * expected, atol=1e-4) and np.allclose(maps, inside, atol=1e-5)
 
 
-@pytest.mark.parametrize("damage", ["absent", "no weights", "no network", "another network"])
+DAMAGES = ("absent", "no weights", "no network", "another network", "other weights", "not to be compiled")
+
+
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_network_in_bytes_that_is_damaged_or_another_one_is_left_alone(
     damage: str, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -424,12 +428,25 @@ def test_a_network_in_bytes_that_is_damaged_or_another_one_is_left_alone(
     plain = open_on(OPENVINO, card)
     file = tmp_path / "doubled.xml"
     if damage != "absent":
-        doubled(card, file, named="boxes" if damage == "another network" else "logits")
+        named, of = "boxes" if damage == "another network" else "logits", "0123" if damage == "other weights" else ""
+        doubled(card, file, named=named, of=of)
     if damage == "no weights":
         file.with_suffix(".bin").write_bytes(b"")
     elif damage == "no network":
         file.write_text("<net>")
+    elif damage == "not to be compiled":
+        usual, tried = runtime._OpenVINONetwork._request, list[str]()
+
+        def refused(network: runtime._OpenVINONetwork, layer: str, *, pixels: bool) -> Any:
+            tried.append(network.device.title)
+            if network.device.title.endswith("int8"):
+                raise RuntimeError("unsupported operation")
+            return usual(network, layer, pixels=pixels)
+
+        monkeypatch.setattr(runtime._OpenVINONetwork, "_request", refused)
     network = open_on(OPENVINO, dataclasses.replace(card, quantised=file))
+    if damage == "not to be compiled":
+        assert tried == ["CPU · OpenVINO int8", "CPU · OpenVINO"]  # and the converted file is as good as it was
     assert network.device == OPENVINO
     picture = np.random.default_rng(2).integers(0, 256, (1, side, side, 3), np.uint8)
     assert np.allclose(network.run(picture)[0], plain.run(picture)[0], atol=1e-5)

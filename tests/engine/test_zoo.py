@@ -41,6 +41,7 @@ def full_card(folder: Path) -> ModelCard:
         threshold=0.4,
         layers=(Layer("conv1", "conv1", (16, 32, 32), "conv1.weight"), Layer("relu1", "ReLU", (16, 32, 32))),
         weights=folder / "deep" / "weights.safetensors",
+        quantised=folder / "deep" / "int8.xml",
         sha256="00",
         parameters=12,
         metrics={"accuracy": 0.5},
@@ -60,6 +61,7 @@ def test_card_comes_back_as_it_was_written(tmp_path: Path) -> None:
     assert all(getattr(card, name) != value for name, value in default.items()), "a field would not be tested"
     zoo.write_card(card, tmp_path / "card.json")
     assert json.loads((tmp_path / "card.json").read_text())["weights"] == "deep/weights.safetensors"
+    assert json.loads((tmp_path / "card.json").read_text())["quantised"] == "deep/int8.xml"
     assert zoo.read_card(tmp_path / "card.json") == card
 
 
@@ -68,6 +70,17 @@ def test_a_moved_folder_still_finds_its_weights(tmp_path: Path) -> None:
     zoo.write_card(full_card(tmp_path / "old"), tmp_path / "old" / "card.json")
     (tmp_path / "old").rename(tmp_path / "new")
     assert zoo.read_card(tmp_path / "new" / "card.json").weights == tmp_path / "new" / "deep" / "weights.safetensors"
+
+
+def test_a_graph_in_8_bits_is_taken_from_bundled_cards_alone(own_home: Path) -> None:
+    folder = write_network("mine").weights
+    assert folder is not None
+    path = folder.parent / "model.json"
+    values = json.loads(path.read_text()) | {"quantised": "/tmp/anything.onnx"}
+    path.write_text(json.dumps(values))
+    assert zoo.read_card(path).quantised is not None
+    assert zoo.model_card("mine").quantised is None
+    assert zoo.model_card("detector").quantised is not None
 
 
 @pytest.mark.parametrize(
@@ -111,6 +124,7 @@ def test_a_moved_folder_still_finds_its_weights(tmp_path: Path) -> None:
         ("layers", [{"name": "conv1", "shape": [1, 2, 3]}]),
         ("weights", 3),
         ("weights", "a\0b"),
+        ("quantised", 5),
         ("published", {"a": "b"}),
         ("operations", -1),
         ("download", "https://example.org"),
