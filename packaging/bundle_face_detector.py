@@ -23,7 +23,7 @@ from engine.measure import Truth, average_precision
 from engine.types import Detections, Image, ModelCard
 from engine.vision.detect import Detector
 
-SIZE = 512  # side of the square in use: larger than while learning, since a face in a room is small
+SIZE = 608  # side of the square in use: larger than while learning, since a face in a room is small
 SHOWN = (0.25, 0.3, 0.35, 0.4, 0.45, 0.5, 0.55, 0.6, 0.65, 0.7)
 LOOKED_AT = 300  # pictures from which the ranges of the bytes are chosen
 FALSE_BOXES = 0.1  # of a photograph without a face, at most
