@@ -37,13 +37,15 @@ Trained on 4,759 photographs: PASCAL VOC 2007 trainval (without what is kept for
 and small sets of office cameras, a service robot and fruit. A class that a source does not label is not learnt there as
 background. Measured on 1,152 other photographs of the same kinds (1,002 of VOC, 110 of COCO, 40 of fruit), so its
 figures cannot be compared with published ones. Offered are the classes with an average precision of 0.25 or more on at
-least 20 boxes; the others can be switched on. Of the 62 epochs the first 31 went at the pace of 80, the next 12 at that
-of 70."""
+least 20 boxes; the others can be switched on. In the second of the three stages the first 31 of 62 epochs went at the
+pace of 80, the next 12 at that of 70."""
 
 
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
     """Weights of the run into the resources, and their card."""
-    card = shipped.half(runs, "detector", title="Detector", recipes=("crops", "detector"), notes=NOTES)
+    card = shipped.half(
+        runs, "detector", title="Detector", recipes=("crops", "detector", "detector-second"), notes=NOTES
+    )
     card = dataclasses.replace(card, preprocess=dataclasses.replace(card.preprocess, size=SIZE))
     learnt = read_coco(data / "detection" / "train.json")
     some = dataclasses.replace(learnt, entries=learnt.entries[:: max(1, len(learnt.entries) // LOOKED_AT)])
