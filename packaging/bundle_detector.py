@@ -61,7 +61,7 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
     precision = evaluate(detector, data / "val.json")
     metrics = {
         "mAP@0.5, the 20 classes of VOC": of_voc(precision),
-        "mAP@0.5, the 20 classes of VOC, in full precision": of_voc(full),
+        "in full precision: mAP@0.5, the 20 classes of VOC": of_voc(full),
         f"mAP@0.5, all {len(card.classes)} classes": precision.map50,
         f"mAP@[.5:.95], all {len(card.classes)} classes": precision.map,
     }

@@ -64,7 +64,7 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
     shown = next((score for score in SHOWN if false[score] <= FALSE_BOXES), SHOWN[-1])
     metrics = {
         "AP@0.5, human boxes of 16 px and more": precision(detector, data, human=True),
-        "AP@0.5, human boxes of 16 px and more, in full precision": precision(full, data, human=True),
+        "in full precision: AP@0.5, human boxes of 16 px and more": precision(full, data, human=True),
         "AP@0.5, all validation boxes": precision(detector, data, human=False),
         f"recall of YuNet's boxes of 24 px and more at {shown}": recall(detector, data, shown),
         f"false boxes in a photograph without a person at {shown}": false[shown],
