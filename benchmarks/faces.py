@@ -3,7 +3,7 @@
 Peers: OpenCV's YuNet (`cv2.FaceDetectorYN`, two versions of its weights) and the Ultra-Light detector of 320 × 240
 (through OpenVINO, as ours). The pictures are the validation part of Face Mask Detection, whose boxes people have drawn;
 no detector has made them, nor has ours learnt from them. Boxes smaller than 16 pixels count neither way. Times are
-medians for one frame of 640 × 480, everything from the frame to the boxes; the detectors take turns, in every order,
+medians for one frame of 640 × 480, everything from the frame to the boxes; the detectors take turns, in several orders,
 each with some frames at a time, as in live use.
 
 The peers' weights and the pictures are read from the folder that CONVSCOPE_DATA names; without it nothing is measured.
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 Find = Callable[["Image"], "Detections"]
 
-ROUNDS, AT_A_TIME = 6, 20
+AT_A_TIME = 20
 FLOOR = 0.02
 LIMIT_MS = 6.0
 
@@ -48,7 +48,7 @@ def main() -> None:
     quality = {name: precision(find, data / "faces" / "detection") for name, find in finders.items()}
     frame = real_frame(data / "faces" / "scenes" / "bbt1.webp")
     took: dict[str, list[float]] = {name: [] for name in finders}
-    for order in itertools.islice(itertools.permutations(finders), 0, None, 24 // ROUNDS):
+    for order in itertools.islice(itertools.permutations(finders), 0, None, 4):
         for name in order:
             time.sleep(0.1)  # until the threads of the one before have come to rest
             for number in range(AT_A_TIME + 5):

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import csv
+import functools
 import os
 import re
 from collections.abc import Callable
@@ -216,23 +217,12 @@ def load_mixture(
     )
 
 
-def load_settling(
-    folder: Path | None = None,
-    *,
-    seed: int = 0,
-    image_size: int = 0,
-    progress: Progress,
-    cancelled: Callable[[], bool],
-) -> DataSet:
-    """The mix of `load_mixture`, mostly MNIST: what a network that has learnt the whole mix settles on.
+load_settling = functools.partial(load_mixture, sizes=_SETTLING)
+"""What a network that has learnt the whole mix settles on: mostly MNIST, the same pictures held out for the same seed.
 
-    MNIST is the harder to read to the last digit, and a network that sees little else reads it better; one that sees
-    nothing else forgets what is no digit (measured: 2 of 10 pictures of clothes are taken for digits instead of 1 of
-    100). The same seed holds out the same pictures as it does in the whole mix.
-    """
-    return load_mixture(
-        folder, seed=seed, image_size=image_size, progress=progress, cancelled=cancelled, sizes=_SETTLING
-    )
+MNIST is the harder to read to the last digit, and a network that sees little else reads it better; one that sees
+nothing else forgets what is no digit (measured: 2 of 10 pictures of clothes are taken for digits instead of 1 of 100).
+"""
 
 
 def _as_they_are(files: list[Drawn]) -> Split:
