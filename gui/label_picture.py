@@ -26,8 +26,8 @@ from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui.overlay import ink_on
 from gui.theme import scaled_font, theme
+from gui.viewport import Viewport
 
-MOST_ZOOM = 16.0
 NEAR = 7.0  # pixels of the screen: so near to an edge the mouse takes hold of it
 LEAST = 4.0  # pixels of the screen: a shorter drag is a click
 FAR = 10  # pixels of the picture that a key moves with Ctrl
@@ -88,8 +88,7 @@ class LabelPicture(QWidget):
         self._image = QImage()
         self._words = ""
         self._still = True  # a moving picture cannot be drawn on
-        self._zoom = 1.0
-        self._middle = QPointF(0.5, 0.5)
+        self._view = Viewport(self)
         self._pressed: QPointF | None = None  # of the mouse, in the widget
         self._grip = ""  # what is dragged: "new", "move", or sides as in "left top"
         self._before: DrawnBox | None = None  # the box as it was when the drag began
@@ -198,9 +197,8 @@ class LabelPicture(QWidget):
         """A box in the middle of what is seen, for the keys to move."""
         if self.empty or not self._still:
             return
-        seen = self._place().intersected(QRectF(self.rect()))
-        middle = self._of_picture(seen.center())
-        half_x, half_y = self._image.width() * NEW / 2 / self._zoom, self._image.height() * NEW / 2 / self._zoom
+        middle = self._view.of_picture(self._view.seen.center())
+        half_x, half_y = (side * NEW / 2 / self._view.zoom for side in (self._image.width(), self._image.height()))
         box = self._within(
             (middle.x() - half_x, middle.y() - half_y, middle.x() + half_x, middle.y() + half_y), move=True
         )
@@ -209,26 +207,20 @@ class LabelPicture(QWidget):
 
     def fit(self) -> None:
         """All of the picture."""
-        self._zoom, self._middle = 1.0, QPointF(0.5, 0.5)
+        self._view.size = QSizeF(self._image.size())
+        self._view.fit()
         self.update()
 
     def zoom(self, factor: float, about: QPointF | None = None) -> None:
         """Larger or smaller; the point `about` of the widget stays where it is."""
         if self.empty:
             return
-        about = about or QPointF(self.rect().center())
-        share = self._of_picture(about)
-        x, y = share.x() / self._image.width(), share.y() / self._image.height()
-        self._zoom = max(1.0, min(MOST_ZOOM, self._zoom * factor))
-        after = self._place()
-        self._middle = QPointF(
-            x - (about.x() - self.width() / 2) / after.width(), y - (about.y() - self.height() / 2) / after.height()
-        )
-        self._keep_inside()
+        self._view.zoom_by(factor, about)
+        self.update()
 
     def place_of(self, index: int) -> QRectF:
         """Where a box lies in the widget."""
-        return self._on_screen(self.boxes[index].xyxy)
+        return self._view.on_screen(self.boxes[index].xyxy)
 
     # inside ---------------------------------------------------------------------------------------------------------
 
@@ -271,37 +263,6 @@ class LabelPicture(QWidget):
             moved = (x0 + right, y0 + down, x1 + right, y1 + down)
             self._put(replace(box, xyxy=self._within(moved, move=True)), "move by keys")
 
-    def _place(self) -> QRectF:
-        """Where the whole picture lies in the widget."""
-        size = QSizeF(self._image.size())
-        if size.isEmpty():
-            return QRectF(self.rect())
-        scale = min(self.width() / size.width(), self.height() / size.height()) * self._zoom
-        width, height = size.width() * scale, size.height() * scale
-        return QRectF(
-            self.width() / 2 - self._middle.x() * width, self.height() / 2 - self._middle.y() * height, width, height
-        )
-
-    def _keep_inside(self) -> None:
-        place = self._place()
-        across = min(0.5, self.width() / 2 / max(1.0, place.width()))
-        down = min(0.5, self.height() / 2 / max(1.0, place.height()))
-        x, y = self._middle.x(), self._middle.y()
-        self._middle = QPointF(max(across, min(1 - across, x)), max(down, min(1 - down, y)))
-        self.update()
-
-    def _of_picture(self, point: QPointF) -> QPointF:
-        """A point of the widget in pixels of the picture."""
-        place = self._place()
-        scale = self._image.width() / max(1.0, place.width())
-        return QPointF((point.x() - place.x()) * scale, (point.y() - place.y()) * scale)
-
-    def _on_screen(self, box: tuple[float, float, float, float]) -> QRectF:
-        place = self._place()
-        scale = place.width() / max(1, self._image.width())
-        x0, y0, x1, y1 = box
-        return QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
-
     def _grip_at(self, point: QPointF) -> str:
         """What of the chosen box lies there: "left", "right bottom", "move" …, or ""."""
         if self.chosen < 0:
@@ -333,7 +294,7 @@ class LabelPicture(QWidget):
 
     def _drag_to(self, point: QPointF) -> None:
         assert self._pressed is not None
-        start, now = self._of_picture(self._pressed), self._of_picture(point)
+        start, now = self._view.of_picture(self._pressed), self._view.of_picture(point)
         if self._grip == "new":
             box = self._within((start.x(), start.y(), now.x(), now.y()))
             self._rubber = DrawnBox(self.label, box)
@@ -393,7 +354,7 @@ class LabelPicture(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         painter = QPainter(self)
         if not self.empty:
-            place = self._place()
+            place = self._view.place
             enlarged = place.width() * self.devicePixelRatioF() > 3 * self._image.width()
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
             painter.drawImage(place, self._image)
@@ -414,7 +375,7 @@ class LabelPicture(QWidget):
         painter.end()
 
     def _paint_box(self, painter: QPainter, box: DrawnBox, *, chosen: bool) -> None:
-        area = self._on_screen(box.xyxy)
+        area = self._view.on_screen(box.xyxy)
         colour = QColor(self._colours.get(box.label, UNNAMED))
         line = Qt.PenStyle.DashLine if box.suggested else Qt.PenStyle.SolidLine
         painter.setRenderHint(QPainter.RenderHint.Antialiasing)
@@ -480,10 +441,9 @@ class LabelPicture(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         if self._pan is not None:
-            place, moved = self._place(), event.position() - self._pan
+            self._view.drag(event.position() - self._pan)
             self._pan = event.position()
-            self._middle -= QPointF(moved.x() / place.width(), moved.y() / place.height())
-            self._keep_inside()
+            self.update()
         elif self._pressed is not None and self._grip:
             moved = event.position() - self._pressed
             if self._rubber is not None or abs(moved.x()) + abs(moved.y()) > LEAST:
@@ -502,11 +462,11 @@ class LabelPicture(QWidget):
         if rubber is None:
             self.choose(self._box_at(pressed))  # a click
         elif grip == "new":
-            area = self._on_screen(rubber.xyxy)
+            area = self._view.on_screen(rubber.xyxy)
             if min(area.width(), area.height()) >= LEAST:
                 self._commit((*self.boxes, rubber), "new")
                 self.choose(len(self.boxes) - 1)
-        elif min(self._on_screen(rubber.xyxy).width(), self._on_screen(rubber.xyxy).height()) >= 1:
+        elif min(self._view.on_screen(rubber.xyxy).width(), self._view.on_screen(rubber.xyxy).height()) >= 1:
             self._put(rubber, "drag")
         self._point(event.position())
         self.update()
@@ -549,7 +509,7 @@ class LabelPicture(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._keep_inside()
+        self._view.keep_inside()
 
 
 def _shifted(low: float, high: float, most: float) -> tuple[float, float]:

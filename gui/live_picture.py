@@ -15,11 +15,11 @@ from gui.companions import Companions
 from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, paint_signal, painted_image
 from gui.reading import to_image
 from gui.sight import Sight
+from gui.viewport import Viewport
 
 if TYPE_CHECKING:
     from engine import Frame, Result
 
-MOST_ZOOM = 16.0
 LARGE = 3_000_000  # pixels; of a larger frame only those are made ready that can be seen
 SIGNAL = 4000  # milliseconds
 SOON = 60  # milliseconds until what another network has seen is drawn, unless a frame comes before
@@ -63,10 +63,8 @@ class LivePicture(QWidget):
         self._frame: Frame | None = None
         self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
         self._left_out = 1
-        self._size = QSizeF()  # of the frame
+        self._view = Viewport(self)
         self._result: Result | None = None
-        self._zoom = 1.0
-        self._middle = QPointF(0.5, 0.5)  # of what is shown, in shares of the picture
         self._pressed: QPointF | None = None
         self._drag: QPointF | None = None
         self._mouse: QPointF | None = None
@@ -95,7 +93,7 @@ class LivePicture(QWidget):
 
     @property
     def zoomed_in(self) -> bool:
-        return self._zoom > 1.0
+        return self._view.zoom > 1.0
 
     @property
     def label_font(self) -> QFont:
@@ -113,13 +111,13 @@ class LivePicture(QWidget):
 
     def clear(self) -> None:
         self._frame, self._result, self._image, self.overlay = None, None, QImage(), None
-        self._size, self._left_out = QSizeF(), 1
+        self._view.size, self._left_out = QSizeF(), 1
         self.update()
 
     @property
     def area(self) -> QRectF:
         """Where the whole picture lies in the widget; it may be larger than that."""
-        return self._place()
+        return self._view.place
 
     def refresh(self) -> None:
         """Something else is to be drawn over the frame that is shown."""
@@ -148,7 +146,7 @@ class LivePicture(QWidget):
 
     def fit(self) -> None:
         """Show all of the picture, as large as the window lets it be."""
-        self._zoom, self._middle = 1.0, QPointF(0.5, 0.5)
+        self._view.fit()
         self._take_pixels()
         self.zoomed.emit(1.0)
         self.update()
@@ -157,23 +155,14 @@ class LivePicture(QWidget):
         """Larger or smaller; the point `about` of the widget stays where it is."""
         if self._image.isNull():
             return
-        about = about or QPointF(self.rect().center())
-        before = self._place()
-        x, y = (about.x() - before.x()) / before.width(), (about.y() - before.y()) / before.height()
-        self._zoom = max(1.0, min(MOST_ZOOM, self._zoom * factor))
-        after = self._place()
-        self._middle = QPointF(
-            x - (about.x() - self.width() / 2) / after.width(), y - (about.y() - self.height() / 2) / after.height()
-        )
-        self._keep_inside()
+        self._view.zoom_by(factor, about)
         self._take_pixels()
-        self.zoomed.emit(self._zoom)
+        self.zoomed.emit(self._view.zoom)
         self.update()
 
     def pan(self, right: float, down: float) -> None:
         """Move what is seen, in shares of the window."""
-        self._middle += QPointF(right / self._zoom, down / self._zoom)
-        self._keep_inside()
+        self._view.pan(right, down)
         self.update()
 
     def snapshot(self) -> QImage:
@@ -185,10 +174,7 @@ class LivePicture(QWidget):
     def place_of(self, index: int) -> QRectF:
         """Where a box of the overlay lies in the widget."""
         assert self.overlay is not None
-        x0, y0, x1, y1 = self.overlay.marks[index].box
-        place = self._place()
-        scale = place.width() / self.overlay.size[0]
-        return QRectF(place.x() + x0 * scale, place.y() + y0 * scale, (x1 - x0) * scale, (y1 - y0) * scale)
+        return self._view.on_screen(self.overlay.marks[index].box)
 
     def _take_pixels(self) -> None:
         """Make the frame ready for painting, with as many of its pixels as can be seen."""
@@ -196,8 +182,8 @@ class LivePicture(QWidget):
             return
         image = self._frame.image
         height, width = image.shape[:2]
-        self._size = QSizeF(width, height)
-        place = self._place()
+        self._view.size = QSizeF(width, height)
+        place = self._view.place
         shown = place.width() * self.devicePixelRatioF() * 1.25
         every = max(1, int(width / shown)) if width * height > LARGE and shown >= 1 else 1
         if every > 1:
@@ -219,31 +205,12 @@ class LivePicture(QWidget):
         self._draw_again()
         self.seen_beside.emit()
 
-    def _keep_inside(self) -> None:
-        """No edge of the picture comes into the window while the one across from it lies outside."""
-        place = self._place()
-        across = min(0.5, self.width() / 2 / max(1.0, place.width()))
-        down = min(0.5, self.height() / 2 / max(1.0, place.height()))
-        x, y = self._middle.x(), self._middle.y()
-        self._middle = QPointF(max(across, min(1 - across, x)), max(down, min(1 - down, y)))
-
-    def _place(self) -> QRectF:
-        """Where the whole picture lies in the widget."""
-        size = self._size
-        if size.isEmpty():
-            return QRectF(self.rect())
-        scale = min(self.width() / size.width(), self.height() / size.height()) * self._zoom
-        width, height = size.width() * scale, size.height() * scale
-        return QRectF(
-            self.width() / 2 - self._middle.x() * width, self.height() / 2 - self._middle.y() * height, width, height
-        )
-
     def _point(self) -> None:
         """Find the box under the mouse, whose label is shown whatever it covers."""
         over, before = -1, self._over
         found = self._result is not None and bool(self._result.detections)
         if found and self._mouse is not None and self.overlay is not None:
-            over = box_at(self.overlay, self._place(), self._mouse)
+            over = box_at(self.overlay, self._view.place, self._mouse)
         self._over = over
         if self._drag is None and self.pointer is None:
             self.setCursor(Qt.CursorShape.PointingHandCursor if over >= 0 else Qt.CursorShape.ArrowCursor)
@@ -259,13 +226,14 @@ class LivePicture(QWidget):
         begun = time.perf_counter()
         painter = QPainter(self)
         if not self._image.isNull():
-            place = self._place()
-            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._size.width()
+            place = self._view.place
+            enlarged = place.width() * self.devicePixelRatioF() > 3 * self._view.size.width()
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
             painter.drawImage(place, self._image)
             if self.overlay is not None:
-                seen = place.intersected(QRectF(self.rect()))
-                paint_overlay(painter, self.overlay, place=place, seen=seen, font=self.label_font, over=self._over)
+                paint_overlay(
+                    painter, self.overlay, place=place, seen=self._view.seen, font=self.label_font, over=self._over
+                )
             for sketch in self.sketches:
                 sketch(painter, place)
         if self._signal is not None:
@@ -287,16 +255,14 @@ class LivePicture(QWidget):
 
     def mouseMoveEvent(self, event: QMouseEvent) -> None:
         self._mouse = event.position()
-        if self._pressed is not None and self._drag is None and self._zoom > 1.0:
+        if self._pressed is not None and self._drag is None and self._view.zoom > 1.0:
             moved = event.position() - self._pressed
             if abs(moved.x()) + abs(moved.y()) > _CLICK:
                 self._drag = self._pressed
                 self.setCursor(Qt.CursorShape.ClosedHandCursor)
         if self._drag is not None:
-            place, moved = self._place(), event.position() - self._drag
+            self._view.drag(event.position() - self._drag)
             self._drag = event.position()
-            self._middle -= QPointF(moved.x() / place.width(), moved.y() / place.height())
-            self._keep_inside()
             self.update()
         else:
             self._point()
@@ -315,7 +281,7 @@ class LivePicture(QWidget):
 
     def resizeEvent(self, event: QResizeEvent) -> None:
         super().resizeEvent(event)
-        self._keep_inside()
+        self._view.keep_inside()
         if self._left_out > 1:
             self._take_pixels()
 

@@ -60,8 +60,8 @@ def picture(qtbot) -> LabelPicture:
 
 def drag(picture: LabelPicture, start: tuple[float, float], end: tuple[float, float], held=None) -> None:
     """Press at a place of the picture, move, let go."""
-    scale = picture._place().width() / picture._image.width()
-    corner = picture._place().topLeft()
+    scale = picture._view.place.width() / picture._image.width()
+    corner = picture._view.place.topLeft()
     held = held or Qt.KeyboardModifier.NoModifier
     left, none = Qt.MouseButton.LeftButton, Qt.MouseButton.NoButton
     points = [start, ((start[0] + end[0]) / 2, (start[1] + end[1]) / 2), end]
@@ -552,7 +552,7 @@ def test_a_frame_of_live_is_labelled_with_all_the_room_there_is(window: MainWind
 
 
 def drag_in(picture: LabelPicture) -> None:
-    place = picture._place()
+    place = picture._view.place
     start = QPoint(round(place.x() + place.width() * 0.2), round(place.y() + place.height() * 0.2))
     end = QPoint(round(place.x() + place.width() * 0.6), round(place.y() + place.height() * 0.7))
     QTest.mousePress(picture, Qt.MouseButton.LeftButton, pos=start)

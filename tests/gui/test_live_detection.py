@@ -217,9 +217,9 @@ def test_a_video_is_gone_through_by_keys(window: MainWindow, qtbot, video: Path)
     qtbot.keyClick(picture, Qt.Key.Key_End)
     qtbot.waitUntil(lambda: showing(window) == 119, timeout=20_000)
     picture.zoom(4.0)
-    left = picture.place_of(0).x() if picture.overlay is not None and picture.overlay.marks else picture._middle.x()
+    left = picture.place_of(0).x() if picture.overlay is not None and picture.overlay.marks else picture.area.x()
     qtbot.keyClick(picture, Qt.Key.Key_Left, Qt.KeyboardModifier.ShiftModifier)
-    assert (picture.place_of(0).x() if picture.overlay.marks else picture._middle.x()) != left
+    assert (picture.place_of(0).x() if picture.overlay.marks else picture.area.x()) != left
     assert not live.playing
 
 

@@ -190,11 +190,11 @@ def test_zooming_keeps_the_point_under_the_mouse_and_fit_shows_all(window: MainW
     window.live.open(str(video))
     qtbot.waitUntil(lambda: showing(window) >= 0, timeout=20_000)
     picture = window.live.picture
-    whole = picture._place()
+    whole = picture.area
     point = QPointF(whole.x() + whole.width() * 0.4, whole.y() + whole.height() * 0.6)
     picture.zoom(3.0, point)
-    place = picture._place()
+    place = picture.area
     assert place.width() > 2.9 * whole.width()
     assert (point.x() - place.x()) / place.width() == pytest.approx(0.4, abs=1e-6)
     window.fit_action.trigger()
-    assert picture._place() == whole
+    assert picture.area == whole

@@ -368,15 +368,15 @@ def test_dragging_moves_and_chooses_nothing(picture: LivePicture, sight: Sight, 
 def test_a_zoomed_picture_leaves_no_gap_beside_it(picture: LivePicture, sight: Sight) -> None:
     show(picture, sight, result(CAR, size=(80, 60)))  # upright, in a window that is wide
     picture.zoom(1.5, QPointF(0, 0))
-    place = picture._place()
+    place = picture.area
     assert place.center().x() == pytest.approx(300, abs=0.5), "still narrower than the window: in its middle"
     assert place.top() <= 0 and place.bottom() >= 400
     picture.zoom(6.0, QPointF(0, 0))
     picture.pan(-5.0, -5.0)
-    place = picture._place()
+    place = picture.area
     assert (place.left(), place.top()) == pytest.approx((0, 0), abs=0.5)
     picture.pan(50.0, 50.0)
-    assert (picture._place().right(), picture._place().bottom()) == pytest.approx((600, 400), abs=0.5)
+    assert (picture.area.right(), picture.area.bottom()) == pytest.approx((600, 400), abs=0.5)
 
 
 def test_a_picture_is_painted_once_for_a_result_and_zoom_shows_all_pixels(
