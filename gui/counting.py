@@ -26,6 +26,7 @@ Points: TypeAlias = tuple[tuple[float, float], ...]
 # Of Okabe and Ito's colours, and others that are as far apart: without red, which is the alarm's.
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#8976ff", "#9a8b2f")
 ARROWS = {"right": "→", "left": "←", "down": "↓", "up": "↑"}
+UNDONE = 100  # steps that can be undone
 ON, NOTICE, SOUND = "counting/on", "counting/notice", "counting/sound"
 READY: dict[str, tuple[str, Points]] = {
     "whole": ("Whole picture", ((0, 0), (1, 0), (1, 1), (0, 1))),
@@ -72,6 +73,7 @@ class Counting(QObject):
         self._key = ""
         self._active = False
         self._last: Result | None = None
+        self._before: list[tuple[tuple[Place, ...], str]] = []  # the places and what was chosen, step by step
         self.on = settings.flag(ON, True)
         self.notice, self.sound = settings.flag(NOTICE, True), settings.flag(SOUND, False)
         self.chosen = ""
@@ -121,43 +123,55 @@ class Counting(QObject):
         name = self._free_name(name or ("Line" if line else "Zone"), bare=bool(name))
         try:
             place: Place = Line(name, points[0], points[1]) if line else Zone(name, points)
-            self._counter.use((*self.places, place))
+            self._use((*self.places, place), chosen=name)
         except ValueError:
             return ""
-        self.chosen = name
-        self._changed()
         return name
 
-    def replace(self, name: str, place: Place) -> bool:
-        """Another form, name or alarm; False if that cannot be, for the name is another's."""
+    def replace(self, name: str, place: Place, *, going_on: bool = False) -> bool:
+        """Another form, name or alarm; False if that cannot be, for the name is another's.
+
+        Args:
+            going_on: it belongs to the step before, with which it is undone.
+        """
+        places = tuple(place if each.name == name else each for each in self.places)
         try:
-            self._counter.use(place if each.name == name else each for each in self.places)
+            self._use(places, chosen=place.name if self.chosen == name else self.chosen, going_on=going_on)
         except ValueError:
             return False
-        if self.chosen == name:
-            self.chosen = place.name
-        self._changed()
         return True
 
-    def move_corner(self, name: str, corner: int, point: tuple[float, float]) -> None:
+    def move_corner(self, name: str, corner: int, point: tuple[float, float], *, going_on: bool = False) -> None:
         """A corner lies elsewhere; where that would leave nothing of the place it stays."""
         place = self.place(name)
-        if place is None:
-            return
-        points = tuple(point if i == corner else each for i, each in enumerate(place.corners))
-        try:
-            if isinstance(place, Line):
-                self.replace(name, replace(place, start=points[0], end=points[1]))
-            else:
-                self.replace(name, replace(place, corners=points))
-        except ValueError:
-            return
+        if place is not None:
+            points = tuple(point if i == corner else each for i, each in enumerate(place.corners))
+            self._put(place, points, going_on=going_on)
+
+    def move(self, name: str, right: float, down: float, *, going_on: bool = False) -> None:
+        """All of a place lies elsewhere, by so many shares of the picture, as far as the picture goes."""
+        place = self.place(name)
+        if place is not None:
+            across, along = zip(*place.corners, strict=True)
+            right = min(1 - max(across), max(-min(across), right))
+            down = min(1 - max(along), max(-min(along), down))
+            self._put(place, tuple((x + right, y + down) for x, y in place.corners), going_on=going_on)
 
     def remove(self, name: str) -> None:
-        self._counter.use(each for each in self.places if each.name != name)
-        if self.chosen == name:
-            self.chosen = self.places[-1].name if self.places else ""
-        self._changed()
+        left = tuple(each for each in self.places if each.name != name)
+        chosen = left[-1].name if left else ""
+        self._use(left, chosen=chosen if self.chosen == name else self.chosen)
+
+    @property
+    def can_undo(self) -> bool:
+        return bool(self._before)
+
+    def undo(self) -> None:
+        """The places as they were one step before; a place that comes back counts from nothing."""
+        if self._before:
+            places, self.chosen = self._before.pop()
+            self._counter.use(places)
+            self._changed()
 
     def choose(self, name: str) -> None:
         """Look at a place."""
@@ -211,6 +225,7 @@ class Counting(QObject):
             except EngineError as error:
                 self.failed.emit(error)
         self._counter = Counter(places)
+        self._before.clear()
         self.chosen = places[0].name if places else ""
         self.changed.emit()
         self.counted.emit()
@@ -271,6 +286,28 @@ class Counting(QObject):
         if bare and name not in used:
             return name
         return next(f"{name} {i}" for i in range(2 if bare else 1, len(used) + 3) if f"{name} {i}" not in used)
+
+    def _put(self, place: Place, points: Points, *, going_on: bool) -> None:
+        """Other corners, if something is left of the place."""
+        try:
+            moved: Place = (
+                replace(place, start=points[0], end=points[1])
+                if isinstance(place, Line)
+                else replace(place, corners=points)
+            )
+        except ValueError:
+            return
+        if moved != place:
+            self.replace(place.name, moved, going_on=going_on)
+
+    def _use(self, places: tuple[Place, ...], *, chosen: str, going_on: bool = False) -> None:
+        """These places from now on, a step that can be undone. Raises ValueError where they cannot be."""
+        before = (self.places, self.chosen)
+        self._counter.use(places)
+        if not going_on:
+            self._before = [*self._before[-UNDONE:], before]
+        self.chosen = chosen
+        self._changed()
 
     def _changed(self) -> None:
         if self._key:

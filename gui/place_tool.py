@@ -1,11 +1,11 @@
-"""Drawing zones and lines on the live picture with the mouse, and moving their corners."""
+"""Drawing zones and lines on the live picture with the mouse, and moving them or their corners."""
 
 from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
 from PySide6.QtCore import QEvent, QObject, QPointF, QRectF, Qt, Signal
-from PySide6.QtGui import QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
+from PySide6.QtGui import QAction, QColor, QKeyEvent, QMouseEvent, QPainter, QPen, QPolygonF
 
 from gui.counting import Counting, Points
 from gui.live_picture import LivePicture
@@ -13,6 +13,7 @@ from gui.live_picture import LivePicture
 Kind: TypeAlias = Literal["zone", "line"]
 
 REACH = 9.0  # pixels from a corner within which the mouse takes it
+EDGE = 5.0  # pixels from the edge of the place that is looked at within which the mouse takes all of it
 SAME = 4.0  # pixels within which two clicks are one
 HINTS: dict[Kind, str] = {
     "zone": "Click the corners · Enter: done · Esc: none",
@@ -24,8 +25,9 @@ _DONE = (Qt.Key.Key_Return, Qt.Key.Key_Enter)
 class PlaceTool(QObject):
     """Hears the mouse on the picture before the picture does.
 
-    While a place is drawn, every click is a corner of it. Otherwise only the corners of places that are there can be
-    taken and dragged, and only while `handles` are shown; everything else is left to the picture.
+    While a place is drawn, every click is a corner of it. Otherwise the corners of places that are there can be taken
+    and dragged, and all of the place that is looked at by its edge, but only while `handles` are shown; everything else
+    is left to the picture.
 
     Attributes:
         drawing: what is drawn; None: nothing.
@@ -48,7 +50,9 @@ class PlaceTool(QObject):
         self.corners: list[tuple[float, float]] = []
         self.handles = False
         self._mouse: QPointF | None = None
-        self._held: tuple[str, int] | None = None  # the corner that is dragged
+        self._held: tuple[str, int] | None = None  # the corner that is dragged, or -1 for all of the place
+        self._last: tuple[float, float] = (0.0, 0.0)  # where the mouse was while it dragged
+        self._dragged = False
         picture.installEventFilter(self)
         picture.sketches.append(self._paint)
 
@@ -69,6 +73,10 @@ class PlaceTool(QObject):
         """Draw nothing."""
         if self.drawing is not None:
             self._end()
+
+    def hear(self, action: QAction) -> None:
+        """Let a key work on the picture, too."""
+        self._picture.addAction(action)
 
     def show_handles(self, on: bool) -> None:
         """Whether corners can be dragged."""
@@ -127,9 +135,21 @@ class PlaceTool(QObject):
                     found.append((place.name != self._counting.chosen, distance, (place.name, i)))
         return min(found)[2] if found else None
 
+    def _edge_at(self, at: QPointF) -> tuple[str, int] | None:
+        """The place that is looked at, if one of its edges is in reach."""
+        place = self._counting.place(self._counting.chosen) if self.handles and self._counting.on else None
+        if place is None:
+            return None
+        points = [self._at(corner) for corner in place.corners]
+        ends = zip(points, points[1:] if len(points) == 2 else [*points[1:], points[0]], strict=False)
+        return (place.name, -1) if any(_away(at, start, end) <= EDGE for start, end in ends) else None
+
+    def _take(self, at: QPointF) -> tuple[str, int] | None:
+        return self._corner_at(at) or self._edge_at(at)
+
     def _press(self, at: QPointF) -> bool:
         if self.drawing is None:
-            self._held = self._corner_at(at)
+            self._held, self._last, self._dragged = self._take(at), self._share(at), False
             if self._held is not None:
                 self._counting.choose(self._held[0])
                 self._picture.setFocus()
@@ -147,12 +167,17 @@ class PlaceTool(QObject):
     def _move(self, at: QPointF) -> bool:
         self._mouse = at
         if self._held is not None:
-            self._counting.move_corner(*self._held, self._share(at))
+            (name, corner), share = self._held, self._share(at)
+            if corner >= 0:
+                self._counting.move_corner(name, corner, share, going_on=self._dragged)
+            else:
+                self._counting.move(name, share[0] - self._last[0], share[1] - self._last[1], going_on=self._dragged)
+            self._last, self._dragged = share, True
             return True
         if self.drawing is not None:
             self._picture.update()
             return True
-        over = self._corner_at(at) is not None
+        over = self._take(at) is not None
         self._point(Qt.CursorShape.SizeAllCursor if over else None)
         return over
 
@@ -212,7 +237,7 @@ class PlaceTool(QObject):
                     if self.drawing == "zone":
                         self._close()
                     return True
-                return self._corner_at(event.position()) is not None
+                return self._take(event.position()) is not None
         elif kind == QEvent.Type.Leave:
             self._mouse = None
         elif isinstance(event, QKeyEvent) and self.drawing is not None:
@@ -222,6 +247,15 @@ class PlaceTool(QObject):
             if kind == QEvent.Type.KeyPress:
                 return self._key(event)
         return False
+
+
+def _away(point: QPointF, start: QPointF, end: QPointF) -> float:
+    """How far a point is from the way between two others."""
+    along, there = end - start, point - start
+    length = QPointF.dotProduct(along, along)
+    share = min(1.0, max(0.0, QPointF.dotProduct(there, along) / length)) if length else 0.0
+    left = there - along * share
+    return float(QPointF.dotProduct(left, left) ** 0.5)
 
 
 def _paint_handle(painter: QPainter, at: QPointF, colour: QColor, radius: float) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from gui.sight import Sight
 
 OFTEN = 250  # milliseconds between two looks at the numbers
+_SIDES = {"Left": (-0.01, 0.0), "Right": (0.01, 0.0), "Up": (0.0, -0.01), "Down": (0.0, 0.01)}  # shares of the picture
 SEARCHED = 12  # a list of more classes than this can be searched
 EMPTY = (
     "Nothing is counted yet. Press Zone and click the corners around a shelf, a table or a queue in the picture, or "
@@ -171,18 +173,31 @@ class CountingPanel(QWidget):
         self.list.currentItemChanged.connect(lambda item, _: self._choose(item))
         self.list.itemActivated.connect(lambda *_: self.edit())
         self.keys: list[QAction] = []
-        for title, key, slot in (("Edit", "F2", self.edit), ("Remove", "Del", self.remove)):
+        keys: list[tuple[str, str, Callable[[], None]]] = [("Edit", "F2", self.edit), ("Remove", "Del", self.remove)]
+        for side, by in _SIDES.items():
+            keys.append((f"Move {side.lower()}", f"Ctrl+{side}", partial(self._nudge, *by)))
+        for title, key, slot in keys:
             action = QAction(title, self.list)
             action.setShortcut(QKeySequence(key))
             action.setShortcutContext(Qt.ShortcutContext.WidgetShortcut)
             action.triggered.connect(lambda _=False, slot=slot: slot())
             self.list.addAction(action)
             self.keys.append(action)
+        undo = QAction("Undo", self)
+        undo.setShortcut(QKeySequence.StandardKey.Undo)
+        undo.setShortcutContext(Qt.ShortcutContext.WidgetWithChildrenShortcut)
+        undo.triggered.connect(lambda _=False: self.undo())
+        self._tool.hear(undo)
+        self.addAction(undo)
+        self.keys.append(undo)
         self._nothing = _remark(self.list, EMPTY)
         return self.list
 
     def _build_list_foot(self) -> QHBoxLayout:
         self.edit_button, self.remove_button = QPushButton("Edit…"), QPushButton("Remove")
+        self.undo_button = QPushButton("Undo")
+        self.undo_button.setToolTip("The zones and lines as they were one step before (Ctrl+Z)")
+        self.undo_button.clicked.connect(self.undo)
         self.edit_button.setToolTip("Name, what is counted, and when there is an alarm (Enter)")
         self.remove_button.setToolTip("Remove the chosen zone or line (Del)")
         self.edit_button.clicked.connect(self.edit)
@@ -194,6 +209,7 @@ class CountingPanel(QWidget):
         row.setSpacing(8)
         row.addWidget(self.edit_button)
         row.addWidget(self.remove_button)
+        row.addWidget(self.undo_button)
         row.addWidget(self._why, 1)
         return row
 
@@ -281,7 +297,11 @@ class CountingPanel(QWidget):
         name = self._counting.chosen
         if name:
             self._counting.remove(name)
-            self.said.emit(f"“{name}” is not counted any more")
+            self.said.emit(f"“{name}” is not counted any more (Ctrl+Z brings it back)")
+
+    def undo(self) -> None:
+        """The places as they were one step before."""
+        self._counting.undo()
 
     def write(self, what: str, path: Path) -> None:
         """Write what has happened ("log") or the "numbers" over time, which takes a while where there are many."""
@@ -316,7 +336,11 @@ class CountingPanel(QWidget):
             )
             row.setIcon(0, _swatch(counting.colour(place.name), self.devicePixelRatioF()))
             row.setTextAlignment(3, Qt.AlignmentFlag.AlignRight | Qt.AlignmentFlag.AlignVCenter)
-            row.setToolTip(0, "Enter or a double click: name, classes, alarm. Drag its corners in the picture.")
+            row.setToolTip(
+                0,
+                "Enter or a double click: name, classes, alarm. Drag its corners or its edge in the picture, "
+                "or move it with Ctrl and the arrow keys.",
+            )
             row.setToolTip(1, class_words(place))
             self.list.addTopLevelItem(row)
             if place.name == counting.chosen:
@@ -325,6 +349,7 @@ class CountingPanel(QWidget):
         there = bool(counting.places)
         for button in (self.edit_button, self.remove_button):
             button.setEnabled(there)
+        self.undo_button.setEnabled(counting.can_undo)
         self._nothing.setVisible(not there)
         self._show_why()
         self._show_numbers()
@@ -372,6 +397,9 @@ class CountingPanel(QWidget):
             self._counting.changed.disconnect(self._fill)  # the list itself stays as it is
             self._counting.choose(row.text(0))
             self._counting.changed.connect(self._fill)
+
+    def _nudge(self, right: float, down: float) -> None:
+        self._counting.move(self._counting.chosen, right, down)
 
     def _edited(self, name: str) -> None:
         dialog = self.dialog

@@ -195,6 +195,51 @@ def test_corners_are_dragged_while_their_handles_are_shown(scene: Scene) -> None
     assert near(scene.counting.place(first).corners[2], (1, 1))
 
 
+def test_all_of_the_chosen_place_is_dragged_by_its_edge_as_far_as_the_picture_goes(scene: Scene) -> None:
+    scene.see(PERSON, CAR)
+    name = scene.counting.add(((0.1, 0.1), (0.3, 0.1), (0.3, 0.5), (0.1, 0.5)))
+    other = scene.counting.add(((0.6, 0.2), (0.9, 0.2)))
+    drag(scene, (0.75, 0.2), (0.75, 0.6))
+    assert near(scene.counting.place(other).corners, ((0.6, 0.2), (0.9, 0.2))), "no handles, nothing to drag"
+    scene.tool.show_handles(True)
+    drag(scene, (0.2, 0.1), (0.4, 0.3))
+    assert near(scene.counting.place(name).corners[0], (0.1, 0.1)), "another one is looked at"
+    drag(scene, (0.75, 0.2), (0.65, 0.6))
+    assert near(scene.counting.place(other).corners, ((0.5, 0.6), (0.8, 0.6)))
+    scene.counting.choose(name)
+    drag(scene, (0.2, 0.3), (0.3, 0.5))
+    assert near(scene.counting.place(name).corners[0], (0.1, 0.1)), "inside is the picture's own"
+    drag(scene, (0.3, 0.3), (0.9, 1.4))
+    assert near(scene.counting.place(name).corners, ((0.7, 0.6), (0.9, 0.6), (0.9, 1.0), (0.7, 1.0)))
+
+
+def test_steps_are_undone_one_by_one_and_a_drag_is_one(scene: Scene) -> None:
+    scene.see(PERSON, CAR)
+    assert not scene.counting.can_undo
+    name = scene.counting.add(LEFT)
+    before = scene.counting.places
+    scene.tool.show_handles(True)
+    x, y = LEFT[0]
+    scene.qtbot.mousePress(scene.picture, Qt.MouseButton.LeftButton, pos=scene.at(x, y))
+    for step in range(1, 6):
+        scene.qtbot.mouseMove(scene.picture, scene.at(x + step / 100, y + step / 100))
+    scene.qtbot.mouseRelease(scene.picture, Qt.MouseButton.LeftButton, pos=scene.at(x + 0.05, y + 0.05))
+    moved = scene.counting.places
+    assert not near(moved[0].corners, before[0].corners)
+    scene.counting.remove(name)
+    assert not scene.counting.places and not scene.counting.chosen
+    scene.counting.undo()
+    assert scene.counting.places == moved and scene.counting.chosen == name and scene.numbers() == ["1"]
+    scene.counting.undo()
+    assert near(scene.counting.places[0].corners, before[0].corners)
+    scene.counting.undo()
+    assert not scene.counting.places and not scene.counting.can_undo
+    scene.counting.undo()
+    scene.counting.add(LEFT)
+    scene.counting.set_source("another")
+    assert not scene.counting.can_undo, "another source has steps of its own"
+
+
 def test_a_corner_stays_where_nothing_of_the_line_would_be_left(scene: Scene) -> None:
     scene.see()
     name = scene.counting.add(((0.2, 0.5), (0.8, 0.5)))
@@ -423,6 +468,16 @@ def test_keys_of_the_list_edit_and_remove(scene: Scene, panel: CountingPanel) ->
     assert panel.dialog is not None
     panel.dialog.reject()
     assert panel.dialog is None
+    x = scene.counting.place("Zone 2").corners[0][0]
+    next(key for key in panel.keys if key.text() == "Move right").trigger()
+    assert scene.counting.place("Zone 2").corners[0][0] == pytest.approx(x + 0.01)
+    assert panel.undo_button.isEnabled()
+    for _ in range(2):
+        panel.undo_button.click()
+    assert [place.name for place in scene.counting.places] == ["Zone 1", "Zone 2"]
+    for _ in range(2):
+        panel.keys[-1].trigger()
+    assert not scene.counting.places and not panel.undo_button.isEnabled()
 
 
 def test_log_and_numbers_are_written_as_tables(scene: Scene, panel: CountingPanel, tmp_path: Path) -> None:
