@@ -664,7 +664,9 @@ _FACE = np.array([[38.2946, 51.6963], [73.5318, 51.5014], [56.0252, 71.7366], [4
 """Where the five landmarks of a face lie in an upright picture of 112 x 112 (ArcFace, Deng et al. 2019, its code)."""
 
 
-def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int, *, rim: int = 0) -> Image:
+def align_face(
+    image: Image, landmarks: npt.NDArray[np.floating], size: int, *, around: float = 1.0, rim: int = 0
+) -> Image:
     """A face turned upright and scaled so that its landmarks lie where networks for faces expect them.
 
     The similarity (rotation, scale, shift) that brings them there best in the sense of least squares is Umeyama's
@@ -673,10 +675,13 @@ def align_face(image: Image, landmarks: npt.NDArray[np.floating], size: int, *, 
     Args:
         image: ``(H, W, 3)``.
         landmarks: ``(5, 2)`` in its pixels, in the order of `engine.types.Detections.landmarks`.
-        size: side of the square on which the landmarks have their places.
-        rim: pixels of what is around that square which come back with it, so the whole is ``size + 2 * rim`` wide.
+        size: side of the square that comes back, without its rim.
+        around: how many times that side is the side of the square, in its middle, on which the landmarks have their
+            places: less than 1 shows eyes, nose and mouth alone, more than 1 what is around the face as well.
+        rim: pixels of what is around the square which come back with it, so the whole is ``size + 2 * rim`` wide.
     """
-    targets, side = _FACE * (size / 112) + rim, size + 2 * rim
+    place_side, side = size / around, size + 2 * rim
+    targets = _FACE * (place_side / 112) + (side - place_side) / 2
     place = _similarity(np.asarray(landmarks, np.float64), targets)
     # Where the face is larger than the result, its pixels are averaged first, or it would be full of steps.
     shrink = math.hypot(place[0, 0], place[1, 0])

@@ -290,6 +290,7 @@ class Preprocess:
         channels: 1 (grey) or 3 (RGB).
         mean, std: per channel, of values in 0..1.
         resize: for "picture", the short side before the crop; 0 means `size`.
+        around: for "face", how much of what is around the face is seen, as `align_face` has it.
     """
 
     kind: Literal["drawing", "picture", "letterbox", "face"]
@@ -299,6 +300,7 @@ class Preprocess:
     std: tuple[float, ...]
     resize: int = 0
     digits: bool = True
+    around: float = 1.0
 
 
 @dataclass(frozen=True)

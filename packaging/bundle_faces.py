@@ -1,6 +1,7 @@
-"""Make a finished run of the recipe the bundled face network: `python packaging/bundle_faces.py RUN_FOLDER`.
+"""Make finished runs of the recipes the bundled face network: `python packaging/bundle_faces.py RUN_FOLDER NEAR_RUN`.
 
-Writes the run's best weights in half precision to `resources/models/faces.safetensors`, measures them on people who
+The runs are that of `faces.toml` and that of `faces-near.toml`; each becomes one view of the network. Writes their best
+weights in half precision to `resources/models/faces.safetensors`, measures them on people who
 were not learnt from, through the same `FaceReader` that the window and `predict` use (so with the bundled face
 detector's landmarks), fits the calibration and the threshold, and writes the card beside the weights.
 """
@@ -16,11 +17,14 @@ from pathlib import Path
 import numpy as np
 import shipped
 
+from engine import zoo
+from engine.data.faces import NEAR
 from engine.measure import calibrated, separation, verification
 from engine.types import ModelCard
 from engine.vision.evaluate import embed_crops, open_set, read_pairs
 from engine.vision.faces import FaceReader
 
+RECIPES = ("faces", "faces-near")
 STRANGERS_NAMED = 0.02  # of strangers, at most, with 30 people enrolled
 
 NOTES = """\
@@ -32,8 +36,20 @@ training pictures are for research alone: this network is for learning and for u
 
 
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
-    """Weights of the run into the resources, and their card."""
-    return measured(shipped.half(runs, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
+    """Weights of the two runs into the resources, as two views of one network, and their card."""
+    weights = {}
+    for run, recipe, view in zip(runs, RECIPES, ("whole", "near"), strict=True):
+        shipped.follows(run, recipe)
+        weights |= {f"{view}.{name}": value for name, value in shipped.weights_of(run).items()}
+    card = zoo.read_card(runs[0] / "model.json")
+    size = round(card.preprocess.size / NEAR)
+    card = dataclasses.replace(
+        card,
+        arguments={**card.arguments, "near": NEAR},
+        preprocess=dataclasses.replace(card.preprocess, size=size),
+    )
+    card = shipped.written(weights, card, "faces", title="Faces", recipes=RECIPES, notes=NOTES)
+    return measured(card, data / "faces")
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:
@@ -75,4 +91,4 @@ def _held(data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    shipped.main(__doc__, "faces", bundle)
+    shipped.main(__doc__, "faces", bundle, several=True)

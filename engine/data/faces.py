@@ -9,6 +9,7 @@ person and their landmarks, and turns each face upright.
 from __future__ import annotations
 
 import csv
+import functools
 import gzip
 import math
 import os
@@ -38,6 +39,9 @@ _AROUND = 1.3  # side of a listed crop, in longer sides of the face's box
 _SLENDER = 0.78  # a face's box is this much narrower than it is high
 _IN_ROOMS = ("chair", "couch", "dining table", "bottle", "potted plant", "tv")
 _ZOOM = (0.6, 2.0)  # faces are looked for in every size
+
+NEAR = 0.8
+"""The share of the face's square that the second view of the bundled network sees (`engine.images.align_face`)."""
 
 _RIM = 1 / 16  # of the side: what is kept around an upright face, to be shifted and turned into
 _LISTS = ("identities.csv.gz", "identities.csv")
@@ -251,6 +255,7 @@ class FaceSet:
         same: ``(P,) bool``.
         folds: ``(P,) int64``, the tenth of the protocol that each pair belongs to.
         image_size: side of the network's input in pixels, somewhat less than S.
+        around: how much of what is around the face they show, as `engine.images.align_face` has it.
         skipped: what could not be read and was left out.
     """
 
@@ -263,6 +268,7 @@ class FaceSet:
     same: Tensor
     folds: Tensor
     image_size: int
+    around: float = 1.0
     mean: tuple[float, ...] = (0.5, 0.5, 0.5)
     std: tuple[float, ...] = (0.5, 0.5, 0.5)
     skipped: tuple[str, ...] = field(default=())
@@ -285,6 +291,7 @@ def load_identities(
     *,
     seed: int = 0,
     image_size: int = 0,
+    around: float = 1.0,
     progress: Progress = _silent,
     cancelled: Callable[[], bool] = _never,
 ) -> FaceSet:
@@ -295,6 +302,7 @@ def load_identities(
             columns or one of ten numbers), the archives that it names, and ``pairs_val.csv`` (fold, file_a, file_b,
             same) of crops whose split is "val".
         image_size: side of the network's input; 0 takes 64.
+        around: how much of what is around the face is shown, as `engine.images.align_face` has it.
 
     Raises:
         EngineError: there is no such folder, or nothing in it can be read.
@@ -321,7 +329,8 @@ def load_identities(
             if done % 500 == 0:
                 _tell("Reading faces", done / len(rows), progress, cancelled)
             done += 1
-            images[len(read)] = torch.from_numpy(align_face(image, row.landmarks, size, rim=rim)).permute(2, 0, 1)
+            face = align_face(image, row.landmarks, size, around=around, rim=rim)
+            images[len(read)] = torch.from_numpy(face).permute(2, 0, 1)
             read.append(row)
         return images[: len(read)], read
 
@@ -331,7 +340,7 @@ def load_identities(
     pairs, same, folds = _pairs(root / "pairs_val.csv", number_of)
     progress("Reading faces", 1.0)
     return FaceSet(
-        "identities",
+        "identities" if around == 1.0 else "identities-near",
         images,
         torch.tensor([people[row.person] for row in read]),
         len(people),
@@ -340,8 +349,13 @@ def load_identities(
         same,
         folds,
         size,
+        around,
         skipped=tuple(skipped),
     )
+
+
+load_near = functools.partial(load_identities, around=NEAR)
+"""The same crops seen from nearer, for the second view of the bundled network."""
 
 
 def _rows(root: Path) -> list[_Row]:

@@ -522,6 +522,7 @@ class Verification:
                 mean=tuple(self._data.mean),
                 std=tuple(self._data.std),
                 digits=False,
+                around=self._data.around,
             ),
         }
 

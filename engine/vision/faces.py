@@ -171,7 +171,7 @@ class FaceReader:
 
     def embed(self, image: Image, landmarks: Floats) -> Floats:
         """Embeddings (N, D) of length 1 of faces in a picture (H, W, 3), by their landmarks (N, 5, 2)."""
-        return self._embedded([images.align_face(image, places, self.card.preprocess.size) for places in landmarks])
+        return self._embedded([self._turned(image, places) for places in landmarks])
 
     def embed_upright(self, faces: Sequence[Image]) -> Floats:
         """Embeddings (N, D) of length 1 of faces (S, S, 3) that are upright already, S the side of the card."""
@@ -184,11 +184,16 @@ class FaceReader:
 
     def upright(self, image: Image, found: Detections) -> list[Image]:
         """The faces found in a picture as the embedder sees them: (S, S, 3) each, S the side of the card."""
-        return [images.align_face(image, places, self.card.preprocess.size) for places in _places(found)]
+        return [self._turned(image, places) for places in _places(found)]
+
+    def _turned(self, image: Image, landmarks: NDArray[np.floating]) -> Image:
+        kind = self.card.preprocess
+        return images.align_face(image, landmarks, kind.size, around=kind.around)
 
     def quality(self, found: Detections, row: int, upright: Image) -> FaceQuality:
         """How well one of some faces can be recognised, by its box, its landmarks, and what the network sees of it."""
         assert found.landmarks is not None
+        kind = self.card.preprocess
         yaw, pitch = _pose(found.landmarks[row])
         plane = images.to_grey(upright)
         plane = cv2.resize(plane, (64, 64), interpolation=cv2.INTER_AREA if len(plane) > 64 else cv2.INTER_LINEAR)
@@ -196,7 +201,7 @@ class FaceReader:
         level, contrast = float(inner.mean()), float(inner.std())
         edges = float(cv2.Laplacian(inner, cv2.CV_32F).var()) / (contrast**2 + 25)
         return FaceQuality(
-            size=_ramp(_side(found, row), 0, _SIDE * self.card.preprocess.size),
+            size=_ramp(_side(found, row), 0, _SIDE * kind.size / kind.around),
             light=min(_ramp(level, 20, 50), _ramp(level, 235, 205), _ramp(contrast, 8, 20)),
             # Measured on faces of LFW: 0.3 as they are, 0.12 and 0.04 blurred by 1 and 2 pixels of 112.
             sharpness=_ramp(float(np.log(max(edges, 1e-6))), float(np.log(0.015)), float(np.log(0.12))),

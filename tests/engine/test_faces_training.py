@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from torch.nn import functional
 
-from engine import zoo
-from engine.data import load_synthetic_digits
+from engine import networks, zoo
+from engine.data import DATASETS, load_synthetic_digits
 from engine.data.augment import face
 from engine.data.detection import SceneData, compose
-from engine.data.faces import FaceSet, load_faces, load_identities
+from engine.data.faces import FaceSet, load_faces, load_identities, load_near
 from engine.errors import EngineError
 from engine.images import align_face
 from engine.measure import verification
+from engine.networks.faces import Views
 from engine.opencv import cv2
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Stopped
@@ -252,6 +254,31 @@ def test_identities_are_read_upright(faces: FaceSet) -> None:
         assert (at(image, eye) - torch.tensor(LEFT)).abs().max() < 70
 
 
+def test_identities_seen_from_nearer_are_the_middle_of_larger_ones(root: Path, faces: FaceSet) -> None:
+    near, larger = load_near(root, image_size=32), load_identities(root, image_size=40)
+    assert near.around == 0.8 and faces.around == 1.0 and near.name in DATASETS
+    rims = [(each.images.shape[-1] - 32) // 2 for each in (near, larger)]
+    near_middle, larger_middle = (
+        each.images[:, :, rim : rim + 32, rim : rim + 32] for each, rim in zip((near, larger), rims, strict=True)
+    )
+    assert (near_middle.float() - larger_middle.float()).abs().mean() < 1.0
+
+
+def test_of_two_views_one_sees_the_whole_face_and_the_other_its_middle() -> None:
+    torch.manual_seed(0)
+    both = networks.build("faces", classes=1, channels=3, image_size=80, dimensions=16, near=0.8).eval()
+    alone = networks.build("faces", classes=1, channels=3, image_size=64, dimensions=16).eval()
+    assert isinstance(both, Views) and both.dimensions == 32
+    pictures = torch.rand(3, 3, 80, 80)
+    answers = both(pictures)
+    assert answers.shape == (3, 32)
+    alone.load_state_dict(both.near.state_dict())
+    assert torch.allclose(answers[:, 16:], functional.normalize(alone(pictures[:, :, 8:72, 8:72])), atol=1e-5)
+    rim = pictures.clone()
+    rim[:, :, :6] = 0.0
+    assert torch.equal(both(rim)[:, 16:], answers[:, 16:]) and not torch.allclose(both(rim)[:, :16], answers[:, :16])
+
+
 def test_a_list_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
     with pytest.raises(EngineError, match="too few people"):
         load_identities(tmp_path)
@@ -273,6 +300,8 @@ def test_an_upright_face_has_its_landmarks_where_networks_expect_them() -> None:
     upright, straight = align_face(turned, moved, 64), align_face(image, marks, 64)
     assert np.abs(upright[8:-8, 8:-8].astype(int) - straight[8:-8, 8:-8].astype(int)).mean() < 12
     assert align_face(image, marks, 64, rim=4).shape == (72, 72, 3)
+    whole = align_face(image, marks, 80)
+    assert np.array_equal(align_face(image, marks, 64, around=0.8), whole[8:72, 8:72]), "its middle, as it is"
     assert np.array_equal(align_face(image, np.full((5, 2), 7.0), 16).shape, (16, 16, 3)), "five times the same place"
 
 
