@@ -625,6 +625,8 @@ class LiveStage(QWidget):
         self._bridge.explain(self.heat.isChecked())
 
     def _show(self, frame: Frame, result: Result | None) -> None:
+        if self._state is not None and self._state.phase in ("waiting", "failed"):
+            return  # it was still being read when its source went; the page that says so stays
         if not self.shows_picture:
             self._turn_to(self.picture)
             self.picture.setFocus()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Literal
 
 import cv2
 import numpy as np
@@ -11,7 +12,7 @@ from PySide6.QtCore import QMimeData, QPoint, QPointF, QUrl
 from PySide6.QtGui import QImage
 from PySide6.QtWidgets import QApplication
 
-from engine import Result, open_source
+from engine import CaptureState, EngineError, Result, open_source
 from gui.window import MainWindow
 from tests.gui.conftest import drop, stroke
 
@@ -183,6 +184,29 @@ def test_a_file_that_is_no_video_is_explained(window: MainWindow, qtbot, tmp_pat
     assert "broken.mp4" in window.live.welcome.text
     assert window.live.welcome.buttons["retry"].isVisible()
     assert str(tmp_path / "broken.mp4") not in window.settings.texts("recent")
+
+
+@pytest.mark.parametrize("phase", ["waiting", "failed"])
+def test_what_is_read_after_the_source_went_does_not_cover_the_page_that_says_so(
+    window: MainWindow, qtbot, phase: Literal["waiting", "failed"]
+) -> None:
+    window.moving_action.trigger()
+    live = window.live
+    qtbot.waitUntil(lambda: live.picture.result is not None, timeout=20_000)
+    live.toggle()
+    qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
+    late, playing = live.picture.result, window.bridge.source_state
+    error = EngineError("The camera is not there any more.", "Plug it in.")
+    window.bridge.capture.emit(CaptureState(phase, playing.info, 0, error))
+    window._take_result(late)
+    live._last_result = 0.0
+    live._take_preview(late.frame)
+    assert not live.shows_picture and live.welcome.text == error.message
+    assert live.welcome.buttons["retry"].isVisible() == (phase == "failed")
+    assert live.picture.frame is None and not live.play.isEnabled()
+    window.bridge.capture.emit(playing)  # it is back
+    window._take_result(late)
+    assert live.shows_picture and live.play.isEnabled()
 
 
 def test_zooming_keeps_the_point_under_the_mouse_and_fit_shows_all(window: MainWindow, qtbot, video: Path) -> None:
