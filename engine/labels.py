@@ -64,7 +64,8 @@ class LabelledPicture:
     """A picture of the set.
 
     Attributes:
-        number: what it is asked for by; stays the same as long as the picture is in the set.
+        number: what it is asked for by; stays the same as long as the picture is in the set, and no other picture
+            gets it afterwards.
         file: where it lies, relative to the folder (or its name in a tar file).
         size: (width, height) in pixels; zeros: the file does not say.
         boxes: in the order in which they were drawn.
@@ -113,6 +114,7 @@ class LabelledSet:
         if len(there) == 1:  # made elsewhere, without a part to measure with
             for count, entry in enumerate(self._entries.values(), 1):
                 entry.part = _part_of(count)
+        self._next_picture = max(self._entries, default=0) + 1
 
     # what is there --------------------------------------------------------------------------------------------------
 
@@ -126,13 +128,16 @@ class LabelledSet:
         """All pictures, in the order in which they were added."""
         return tuple(self._picture(number) for number in sorted(self._entries))
 
-    def read(self, number: int) -> Image:
-        """A picture, ``(H, W, 3)`` RGB.
+    def read(self, picture: int | RemovedPicture) -> Image:
+        """A picture of the set by its number, or one that was taken out, ``(H, W, 3)`` RGB.
 
         Raises:
             EngineError: it is missing or damaged.
         """
-        raw = self._entry(number).raw
+        entry = picture.entry if isinstance(picture, RemovedPicture) else self._entry(picture)
+        raw = entry.raw
+        if isinstance(picture, RemovedPicture) and picture.data is not None:
+            return decode_picture(picture.data, str(raw["file_name"]))
         nothing = Truth(np.zeros((0, 4), np.float32), np.zeros(0, np.int64), np.zeros(0, bool))
         wanted = Entry(str(raw["file_name"]), str(raw.get("tar", "")), nothing, np.zeros((0, 5, 2), np.float32))
         failures: list[EngineError] = []
@@ -159,7 +164,7 @@ class LabelledSet:
             EngineError: the file cannot be read, or a box lies outside the picture.
             WriteError: the disk is full; the set is as it was.
         """
-        number = max(self._entries, default=0) + 1
+        number = self._next_picture
         if isinstance(picture, Path):
             data = _bytes_of(picture)
             height, width = (image := decode_picture(data, str(picture))).shape[:2]
@@ -171,24 +176,11 @@ class LabelledSet:
         placed = _placed(boxes, (width, height))
         file = self._relative(picture) if isinstance(picture, Path) else ""
         raw: dict[str, Any] = {"id": number, "file_name": file, "width": width, "height": height}
-        if file and any(entry.raw["file_name"] == file for entry in self._entries.values()):
-            raise EngineError(f"{file} is in the set already.")
         if not file:
             raw["file_name"] = self._free_name(name, number, kind or "png")
             raw["origin"] = "convscope"
-            self._write_file(self.folder / raw["file_name"], data)
         entry = _Entry(raw, _part_of(len(self._entries) + 1, sum(e.part == "val" for e in self._entries.values())))
-        try:
-            with self._kept():
-                self._entries[number] = entry
-                self._set_boxes(entry, placed)
-                self._save()
-        except BaseException:
-            if not file and json.dumps(raw["file_name"], ensure_ascii=False).encode() not in self._written[entry.part]:
-                with contextlib.suppress(OSError):
-                    (self.folder / raw["file_name"]).unlink()
-            raise
-        return self._picture(number)
+        return self._put(entry, placed, None if file else data)
 
     def change(self, number: int, boxes: Iterable[LabelledBox]) -> LabelledPicture:
         """Give a picture these boxes instead. Classes that are new are added to the set.
@@ -222,24 +214,28 @@ class LabelledSet:
                 path.unlink()
         return RemovedPicture(entry, data)
 
-    def restore(self, removed: RemovedPicture) -> LabelledPicture:
-        """Put a picture back that `remove` took out.
+    def restore(self, removed: RemovedPicture, boxes: Iterable[LabelledBox] | None = None) -> LabelledPicture:
+        """Put a picture back that `remove` took out, under its number.
+
+        Its file gets another name if there is one of that name now.
+
+        Args:
+            boxes: what it has now; None: the boxes that it had.
 
         Raises:
-            WriteError: the disk is full.
+            EngineError: it is in the set already, or a box lies outside the picture.
+            WriteError: the disk is full; the set is as it was.
         """
-        entry, data = removed.entry, removed.data
-        if data is not None:
-            self._write_file(self.folder / str(entry.raw["file_name"]), data)
-        number = int(entry.raw["id"])
+        entry = _copied(removed.entry)
+        number, file = int(entry.raw["id"]), Path(str(entry.raw["file_name"]))
         if number in self._entries:
-            number = entry.raw["id"] = max(self._entries) + 1
-        with self._kept():
-            for label in dict.fromkeys(box.label for box in entry.boxes):
-                self._number_of(label)
-            self._entries[number] = entry
-            self._save()
-        return self._picture(number)
+            raise EngineError(f"{file.name} is in the set already.")
+        size = int(entry.raw.get("width") or 0), int(entry.raw.get("height") or 0)
+        placed = entry.boxes if boxes is None else _placed(boxes, size)
+        if removed.data is not None and (self.folder / file).exists():
+            stem = file.stem.removesuffix(f"-{number:04d}")
+            entry.raw["file_name"] = self._free_name(stem, number, file.suffix.removeprefix("."))
+        return self._put(entry, placed, removed.data)
 
     def add_class(self, name: str) -> None:
         """Make a class known; nothing, if it is there already.
@@ -365,7 +361,7 @@ class LabelledSet:
         self._others[part] = {
             key: value for key, value in values.items() if key not in ("images", "annotations", "categories")
         }
-        files = {(entry.raw["file_name"], entry.raw.get("tar", "")) for entry in self._entries.values()}
+        files = {_place(entry) for entry in self._entries.values()}
         mine: dict[int, _Entry] = {}
         for raw in values["images"]:
             key = int(raw["id"])
@@ -389,11 +385,31 @@ class LabelledSet:
                 entry.boxes.append(LabelledBox(label, (x, y, right, bottom)))
                 entry.raws.append(dict(each))
         for key, entry in mine.items():
-            if (entry.raw["file_name"], entry.raw.get("tar", "")) in files:
+            if _place(entry) in files:
                 continue  # killed while it moved from one part to the other: it is in both
             number = key if key not in self._entries else max(self._entries) + 1
             entry.raw["id"] = number
             self._entries[number] = entry
+
+    def _put(self, entry: _Entry, boxes: Sequence[LabelledBox], data: bytes | None) -> LabelledPicture:
+        """Take in a picture with the bytes of its file, which is written first; None: the file is there already."""
+        number, file = int(entry.raw["id"]), str(entry.raw["file_name"])
+        if any(_place(other) == _place(entry) for other in self._entries.values()):
+            raise EngineError(f"{file} is in the set already.")
+        if data is not None:
+            self._write_file(self.folder / file, data)
+        try:
+            with self._kept():
+                self._entries[number] = entry
+                self._set_boxes(entry, boxes)
+                self._save()
+        except BaseException:
+            if data is not None and json.dumps(file, ensure_ascii=False).encode() not in self._written[entry.part]:
+                with contextlib.suppress(OSError):
+                    (self.folder / file).unlink()
+            raise
+        self._next_picture = max(self._next_picture, number + 1)
+        return self._picture(number)
 
     def _entry(self, number: int) -> _Entry:
         if number not in self._entries:
@@ -510,6 +526,11 @@ class _Entry:
     boxes: list[LabelledBox] = field(default_factory=list)
     raws: list[dict[str, Any]] = field(default_factory=list)
     kept: list[dict[str, Any]] = field(default_factory=list)
+
+
+def _place(entry: _Entry) -> tuple[str, str]:
+    """Where its picture is: the file, and the tar file that has it ("": none)."""
+    return str(entry.raw["file_name"]), str(entry.raw.get("tar", ""))
 
 
 def _copied(entry: _Entry) -> _Entry:

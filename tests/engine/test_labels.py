@@ -125,6 +125,39 @@ def test_boxes_are_changed_and_pictures_taken_out_and_put_back(tmp_path: Path) -
     assert elsewhere.exists(), "what was not copied is not deleted"
 
 
+def test_a_picture_that_comes_back_takes_nothing_from_those_that_came_after_it(tmp_path: Path) -> None:
+    labelled = LabelledSet(tmp_path)
+    first, second = (labelled.add(picture(level), [box()], name="clip") for level in (10, 20))
+    removed = labelled.remove(second.number)
+    third = labelled.add(picture(30), [box()], name="clip")
+    assert third.number != second.number and third.file != second.file, "a number is given once"
+    back = labelled.restore(removed)
+    labelled.remove(third.number)
+    again = LabelledSet(tmp_path)
+    assert [each.number for each in again.pictures] == [first.number, back.number] and back.file == second.file
+    for number, level in ((first.number, 10), (back.number, 20)):
+        assert np.array_equal(again.read(number), picture(level))
+
+    removed = labelled.remove(back.number)
+    other = labelled.folder / back.file  # somebody else puts a file there meanwhile
+    other.write_bytes(b"mine")
+    assert np.array_equal(labelled.read(removed), picture(20))
+    back = labelled.restore(removed, [box("lid")])
+    assert other.read_bytes() == b"mine" and np.array_equal(labelled.read(back.number), picture(20))
+    assert [each.label for each in back.boxes] == ["lid"] and LabelledSet(tmp_path).pictures == labelled.pictures
+    with pytest.raises(EngineError, match="already"):
+        labelled.restore(removed)
+    assert np.array_equal(labelled.read(back.number), picture(20))
+
+    own = tmp_path / "own.png"  # lies in the folder, and stays there
+    cv2.imwrite(str(own), picture(40))
+    removed = labelled.remove(labelled.add(own, [box()]).number)
+    assert np.array_equal(labelled.read(removed), picture(40))
+    labelled.add(own, [box()])
+    with pytest.raises(EngineError, match="already"):
+        labelled.restore(removed)
+
+
 def test_classes_are_added_renamed_and_removed(tmp_path: Path) -> None:
     labelled = filled(tmp_path, 3)
     labelled.add_class("  tall   glass ")
@@ -269,7 +302,8 @@ def test_a_program_killed_at_any_write_leaves_a_whole_set(tmp_path: Path, monkey
 
 
 def test_a_full_disk_leaves_the_set_as_it_was(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    labelled = filled(tmp_path, 3)
+    labelled = filled(tmp_path, 4)
+    removed = labelled.remove(3)
     before = labelled.pictures, labelled.classes, parts(tmp_path), sorted(tmp_path.rglob("*"))
     real = store.replace_file
 
@@ -283,6 +317,7 @@ def test_a_full_disk_leaves_the_set_as_it_was(tmp_path: Path, monkeypatch: pytes
         lambda: labelled.add(picture(), [box("new")]),
         lambda: labelled.change(1, [box("other")]),
         lambda: labelled.remove(2),
+        lambda: labelled.restore(removed, [box("new")]),
         lambda: labelled.rename_class("cup", "mug"),
         lambda: labelled.add_class("plate"),
     ):
