@@ -274,6 +274,7 @@ _PREPROCESS: dict[str, Callable[[Any], bool]] = {
     "std": _list_of(_positive),
     "resize": lambda value: _count(value, 0, 4096),
     "digits": lambda value: isinstance(value, bool),
+    "around": _positive,
 }
 _LAYER: dict[str, Callable[[Any], bool]] = {
     "name": _name,
