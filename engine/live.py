@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 
 _log = logging.getLogger(__name__)
 
+_IN_A_ROW = 5  # frames that failed, after which a session that has a share of the time takes it easier
+_BETWEEN = 5.0  # seconds from one attempt to the next, then
+
 
 @dataclass(frozen=True)
 class ModelState:
@@ -71,15 +74,17 @@ class LiveSession:
         on_result: Callable[[], None],
         on_model: Callable[[ModelState], None],
         on_error: Callable[[EngineError], None],
+        on_recovery: Callable[[EngineError], None] = lambda error: None,
         share: float = 1.0,
         clock: Callable[[], float] = time.perf_counter,
     ) -> None:
-        """The first three are called in the inference thread.
+        """The first four are called in the inference thread.
 
         Args:
             on_result: `results` went from empty to full.
             on_model: a network is being loaded, is ready, or failed.
             on_error: a frame failed; the next call comes only after a frame has worked again.
+            on_recovery: one has worked again, or another network is there; with the error that `on_error` was told.
             share: of the time that may be spent on reading, as `set_share` takes it.
             clock: tells the time in seconds.
         """
@@ -87,6 +92,7 @@ class LiveSession:
         self.results = Latest(on_result)
         self._on_model = on_model
         self._on_error = on_error
+        self._on_recovery = on_recovery
         self._lock = Lock()  # guards what other threads set: the names below, down to `_ending`
         self._wanted: str | None = None
         self._asked = 0  # counts calls of `use`
@@ -104,7 +110,8 @@ class LiveSession:
         self._faces: FaceFollower | None = None  # where it is one for faces
         self._classifier: Classifier | None = None  # where it is one that can explain itself
         self._generation = 0
-        self._failing = False
+        self._failure: EngineError | None = None  # that was told; None: the last frame could be read
+        self._failed = 0  # frames in a row
         self._worker = Worker("inference", self._run)
 
     def start(self) -> None:
@@ -148,7 +155,8 @@ class LiveSession:
 
     def set_share(self, share: float) -> None:
         """Spend this share of the time on reading, 0 < `share` <= 1: a frame that took t seconds is followed by a rest
-        of t (1 / share - 1), and then by the newest frame. Whatever else is asked of the session ends the rest."""
+        of t (1 / share - 1), and then by the newest frame. Whatever else is asked of the session ends the rest. With a
+        share below 1, several frames that failed in a row are followed by a rest of seconds, each."""
         with self._lock:
             self._share = share
         self.frames.wake()
@@ -206,7 +214,8 @@ class LiveSession:
         with self._lock:
             share = self._share
         if share < 1.0 and not self._ending:
-            self.frames.rest(took * (1.0 / share - 1.0))
+            least = _BETWEEN if self._failed >= _IN_A_ROW else 0.0  # nobody has anything of its attempts
+            self.frames.rest(max(least, took * (1.0 / share - 1.0)))
 
     def _load(self, name: str, asked: int) -> None:
         from engine import zoo
@@ -242,7 +251,7 @@ class LiveSession:
             return
         self._reader, self._follower, self._faces, self._classifier = reader, follower, faces, classifier
         self._generation += 1
-        self._failing = False
+        self._recover()
         self.results.take()  # what the network before has read and nobody has seen
         device = reader.network.device
         state = ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation)
@@ -273,19 +282,25 @@ class LiveSession:
             if again:  # how long ago an old frame was captured says nothing about the pace of the flow
                 result = dataclasses.replace(result, timings=dataclasses.replace(result.timings, waiting=0.0))
         except Exception as error:
-            if not self._failing:
-                self._failing = True
+            self._failed += 1
+            if self._failure is None:
                 _log.warning("a frame of %s failed", frame.source, exc_info=True)
                 if not isinstance(error, EngineError):
                     error = EngineError(
                         f"“{reader.card.name}” could not read this picture.", f"{type(error).__name__}: {error}"
                     )
+                self._failure = error
                 if not self._ending:
                     self._on_error(error)
             return
-        self._failing = False
+        self._recover()
         if not self._ending:
             self.results.put(result)
+
+    def _recover(self) -> None:
+        failure, self._failure, self._failed = self._failure, None, 0
+        if failure is not None and not self._ending:
+            self._on_recovery(failure)
 
     def _tell(self, state: ModelState) -> None:
         if not self._ending:

@@ -59,19 +59,25 @@ class Companion(QObject):
         sight: what is shown of what it finds: what was chosen when it was the one that answered.
         result: the newest one; None: nothing has been read since the source was opened.
         beside: the newest one as it is drawn.
+        trouble: why it reads nothing at present; None: it does.
     Signals:
         ready(): it can read now.
         read(): there is a newer result.
-        failed(EngineError): it cannot be loaded, or could not read a picture.
+        failed(EngineError): it cannot be loaded.
+        stumbled(EngineError): it could not read a picture, and goes on with the next ones; said once.
+        recovered(EngineError): what `stumbled` said is over.
     """
 
     ready = Signal()
     read = Signal()
     failed = Signal(object)
+    stumbled = Signal(object)
+    recovered = Signal(object)
 
     _results_filled = Signal()
     _model_changed = Signal(object)
     _failure = Signal(object)
+    _recovery = Signal()
 
     def __init__(self, card: ModelCard, share: int, colour: str, settings: Settings, parent: QObject) -> None:
         super().__init__(parent)
@@ -82,13 +88,15 @@ class Companion(QObject):
         self.state: ModelState | None = None
         self.result: Result | None = None
         self.beside = Beside(card.title, colour, says="getting ready…")
+        self.trouble: EngineError | None = None
         self._since = 0.0
         self._ended = False
         self._times: collections.deque[tuple[float, float]] = collections.deque(maxlen=_COUNTED)
         queued = Qt.ConnectionType.QueuedConnection
         self._results_filled.connect(self._take_result, queued)
         self._model_changed.connect(self._take_model, queued)
-        self._failure.connect(self._fail, queued)
+        self._failure.connect(self._stumble, queued)
+        self._recovery.connect(self._recover, queued)
 
         def tell(signal: Any, *values: object) -> None:  # in the session's thread
             if not self._ended:
@@ -98,6 +106,7 @@ class Companion(QObject):
             on_result=lambda: tell(self._results_filled),
             on_model=lambda state: tell(self._model_changed, state),
             on_error=lambda error: tell(self._failure, error),
+            on_recovery=lambda _: tell(self._recovery),
             share=share / 100,
         )
         self.session.start()
@@ -105,6 +114,7 @@ class Companion(QObject):
 
     def end(self) -> None:
         """Nothing is signalled any more; the session is still to be stopped, which may take a while."""
+        self._recover()
         self._ended = True
 
     def forget(self, since: float) -> None:
@@ -157,9 +167,17 @@ class Companion(QObject):
         self.ready.emit()
 
     @Slot(object)
-    def _fail(self, error: EngineError) -> None:
+    def _stumble(self, error: EngineError) -> None:
         if not self._ended:
-            self.failed.emit(error)
+            message = f"“{self.card.title}” could not read a picture. It goes on with the next ones."
+            self.trouble = EngineError(message, str(error))
+            self.stumbled.emit(self.trouble)
+
+    @Slot()
+    def _recover(self) -> None:
+        trouble, self.trouble = self.trouble, None
+        if trouble is not None and not self._ended:
+            self.recovered.emit(trouble)
 
     def _draw(self) -> None:
         """Make ready what is drawn, once for all the frames that it is drawn over."""
@@ -183,6 +201,8 @@ class Companion(QObject):
     def _words(self) -> str:
         if self.state is None:
             return "getting ready…"
+        if self.trouble is not None:
+            return "cannot read the pictures"
         if self.result is None:
             return ""
         if self.result.detections is None:
@@ -208,12 +228,14 @@ class Companions(QObject):
         seen(): something else is to be drawn.
         faces(ModelCard | None): of the network for faces that looks along, if one does.
         failed(BaseException): for the notices.
+        recovered(EngineError): what that notice says is over.
     """
 
     changed = Signal()
     seen = Signal()
     faces = Signal(object)
     failed = Signal(object)
+    recovered = Signal(object)
 
     def __init__(self, bridge: Bridge, settings: Settings, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -364,6 +386,8 @@ class Companions(QObject):
         companion.ready.connect(self.seen)
         companion.read.connect(self.seen)
         companion.failed.connect(lambda error: self._fail(companion, error))
+        companion.stumbled.connect(self.failed)
+        companion.recovered.connect(self.recovered)
         self.running.append(companion)
         self._bridge.attach(companion.session)
         if self._frame is not None:  # which may stand still

@@ -29,8 +29,15 @@ class Viewer:
         self.results: list[Result] = []
         self.states: list[ModelState] = []
         self.errors: list[EngineError] = []
+        self.recoveries: list[EngineError] = []
         self._news = Flag()
-        self.session = LiveSession(on_result=self._news.set, on_model=self._model, on_error=self._error, **options)
+        self.session = LiveSession(
+            on_result=self._news.set,
+            on_model=self._model,
+            on_error=self._error,
+            on_recovery=self.recoveries.append,
+            **options,
+        )
         self.session.start()
 
     def _model(self, state: ModelState) -> None:
@@ -217,13 +224,17 @@ def test_failing_frames_give_one_notice_until_one_works_again(
     for index in range(5):
         feed(index)
     viewer.wait(lambda: bool(viewer.errors))
-    assert len(viewer.errors) == 1
+    assert len(viewer.errors) == 1 and not viewer.recoveries
     assert viewer.errors[0].message
     viewer.read(100)
-    assert len(viewer.errors) == 1
+    assert len(viewer.errors) == 1 and viewer.recoveries == viewer.errors
+    viewer.read(101)
+    assert len(viewer.recoveries) == 1, "said once"
     feed(6)
     viewer.wait(lambda: len(viewer.errors) == 2)
-    assert seen == [0, 1, 2, 3, 4, 100, 6]
+    assert seen == [0, 1, 2, 3, 4, 100, 101, 6]
+    viewer.use("tiny-colour")  # which has not failed
+    assert viewer.recoveries == viewer.errors
     caplog.clear()
 
 
@@ -376,6 +387,39 @@ def test_while_it_rests_the_newest_frame_waits_and_nobody_else_does(
         viewer.session.stop()
     assert not viewer.session._worker.alive
     assert viewer.seen == [0, 5, 6]
+
+
+def test_a_session_with_a_share_takes_it_easy_while_frame_after_frame_fails(
+    home: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    healthy = Classifier.predict
+
+    def failing(self: Classifier, frame: Frame, **options: Any) -> Result:
+        if frame.index < 100:
+            raise FloatingPointError("broken")
+        return healthy(self, frame, **options)
+
+    monkeypatch.setattr(Classifier, "predict", failing)
+    viewer = Viewer(share=0.25, clock=lambda: 0.0)
+    rests: list[float] = []
+    rested = Flag()
+
+    def rest(seconds: float) -> None:
+        rests.append(seconds)
+        rested.set()
+
+    monkeypatch.setattr(viewer.session.frames, "rest", rest)
+    try:
+        viewer.use("tiny")
+        for index in (*range(7), 100, 7):
+            rested.clear()
+            viewer.session.submit(drawn(index))
+            assert rested.wait(20)
+    finally:
+        viewer.session.stop()
+    assert rests == [0, 0, 0, 0, 5, 5, 5, 0, 0]
+    assert len(viewer.errors) == 2 and len(viewer.recoveries) == 1
+    caplog.clear()
 
 
 def test_a_session_that_fails_or_rests_holds_no_other_one_back(

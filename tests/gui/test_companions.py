@@ -58,9 +58,9 @@ class Scripted:
 
     made: ClassVar[list[Scripted]] = []
 
-    def __init__(self, *, on_result: Any, on_model: Any, on_error: Any, share: float) -> None:
+    def __init__(self, *, on_result: Any, on_model: Any, on_error: Any, on_recovery: Any, share: float) -> None:
         self.results: Latest[Result] = Latest(on_result)
-        self.ready, self.fail, self.share = on_model, on_error, share
+        self.ready, self.fail, self.recover, self.share = on_model, on_error, on_recovery, share
         self.frames: list[Frame] = []
         self.people: Any = None
         self.name, self.running = "", False
@@ -248,24 +248,40 @@ def test_the_list_is_opened_and_gone_through_by_keys(stage: Stage, qtbot) -> Non
     assert not picker.isVisible()
 
 
-def test_one_that_is_gone_or_fails_is_switched_off_and_said_once(stage: Stage, qtbot) -> None:
-    for name in ("boxes", "faces", "whole"):
+def test_one_that_is_gone_or_cannot_be_loaded_is_switched_off_and_said_once(stage: Stage, qtbot) -> None:
+    for name in ("faces", "whole"):
         stage.companions.choose(name, True)
-    failing = stage.ready("boxes")
-    failing.fail(EngineError("It could not read this picture.", "It broke."))
-    failing.fail(EngineError("It could not read this picture.", "It broke."))
-    qtbot.waitUntil(lambda: bool(stage.said))
-    assert "“Boxes” has been switched off" in stage.said[0].message and "It broke." in stage.said[0].hint
     stage.session("whole").ready(ModelState("whole", "failed", error=EngineError("The weights are missing.")))
-    qtbot.waitUntil(lambda: len(stage.said) == 2)
-    assert "The weights are missing." in stage.said[1].hint
+    qtbot.waitUntil(lambda: len(stage.said) == 1)
+    assert "“Whole” has been switched off" in stage.said[0].message and "The weights are missing." in stage.said[0].hint
     assert running(stage.companions) == ["faces"]
     stage.companions.set_cards([each for each in CARDS if each.name != "faces"])
-    assert len(stage.said) == 3 and "“Faces” is not there any more" in stage.said[2].message
+    assert len(stage.said) == 2 and "“Faces” is not there any more" in stage.said[1].message
     assert not stage.companions.running and not stage.companions.chosen
     stage.companions.set_cards(CARDS)
-    assert not stage.companions.running and len(stage.said) == 3
+    assert not stage.companions.running and len(stage.said) == 2
     qtbot.waitUntil(lambda: not any(each.running for each in Scripted.made))
+
+
+def test_one_that_cannot_read_a_picture_says_so_and_goes_on(stage: Stage, qtbot) -> None:
+    over: list[EngineError] = []
+    stage.companions.recovered.connect(over.append)
+    stage.companions.choose("boxes", True)
+    session = stage.ready("boxes")
+    error = EngineError("It could not read this picture.", "It broke.")
+    session.fail(error)
+    qtbot.waitUntil(lambda: len(stage.said) == 1)
+    assert "“Boxes” could not read a picture" in stage.said[0].message and "It broke." in stage.said[0].hint
+    assert running(stage.companions) == ["boxes"] and stage.companions.chosen == {"boxes": 25}
+    assert stage.settings.texts("also") == ["boxes"], "it looks along at the next start, too"
+    assert stage.companions.rows()[0].says == "cannot read the pictures" and not over
+    session.recover(error)
+    stage.sees("boxes", boxes(frame(), ("cat", 0.9)))
+    assert over == stage.said and stage.companions.rows()[0].says == "cat"
+    session.fail(error)
+    qtbot.waitUntil(lambda: len(stage.said) == 2)
+    stage.companions.choose("boxes", False)
+    assert over == stage.said, "it has been switched off by hand"
 
 
 def test_whoever_looks_along_knows_the_same_people(stage: Stage) -> None:
@@ -496,11 +512,14 @@ def test_one_that_throws_does_not_touch_what_answers(
     def broken(*_: Any, **__: Any) -> Result:
         raise FloatingPointError("broken")
 
-    monkeypatch.setattr("engine.vision.faces.FaceFollower.predict", broken)
     open_faces(window, qtbot, tmp_path)
-    window.companions.choose("tiny-faces", True)
-    qtbot.waitUntil(lambda: bool(window.notices.cards), timeout=240_000)
-    assert "has been switched off" in window.notices.cards[0].key[0] and len(window.notices.cards) == 1
-    assert not window.companions.running and window.live.also.text() == "Also"
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.vision.faces.FaceFollower.predict", broken)
+        window.companions.choose("tiny-faces", True)
+        qtbot.waitUntil(lambda: bool(window.notices.cards), timeout=240_000)
+    assert "goes on" in window.notices.cards[0].key[0] and len(window.notices.cards) == 1
+    assert list(window.companions.chosen) == ["tiny-faces"] and window.live.also.text() != "Also"
     assert window.live.picture.result is not None and ready(window) == "finder"
+    window.bridge.submit(window.live.picture.frame)
+    qtbot.waitUntil(lambda: seen(window) == ["face", "face"], timeout=20_000)
     caplog.clear()
