@@ -561,7 +561,7 @@ class CaptureState:
         phase: "waiting": the camera was unplugged or the stream broke off, and is opened again as soon as it is back.
         info: of the source, once it was open; `frames` is corrected at the end of a file whose header was wrong.
         position: frames handed on, or index of the next one in something that can be sought in.
-        error: why it failed or waits; while playing: why a picture was left out.
+        error: why it failed or waits; while playing: why a picture was left out, told once for each.
     """
 
     phase: Literal["opening", "playing", "paused", "ended", "waiting", "failed"]
@@ -594,6 +594,7 @@ class Capture:
         self._wake = Flag()
         self._ending = False
         self._position = 0
+        self._left_out: set[int] = set()  # pictures of which has been told that they cannot be read
         self._info: SourceInfo | None = None
         self._worker = Worker("capture", self._run)
 
@@ -692,8 +693,10 @@ class Capture:
                 failures += 1
                 if source.info.kind != "pictures" or failures > (source.info.frames or 0):
                     raise
-                self._position += 1
-                self._tell(phase, error)
+                left_out, self._position = self._position, self._position + 1
+                if left_out not in self._left_out:  # said once, however often a folder is gone through
+                    self._left_out.add(left_out)
+                    self._tell(phase, error)
                 continue
             took = time.perf_counter() - begun
             self.read_seconds = took if not self.read_seconds else 0.9 * self.read_seconds + 0.1 * took

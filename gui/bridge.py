@@ -35,6 +35,7 @@ class Bridge(QObject):
         preview(Frame): the newest frame of the source, read or not.
         capture(CaptureState): the source changed.
         failed(BaseException): for the notices.
+        recovered(EngineError): what this one said is over.
     """
 
     result = Signal(object)
@@ -43,6 +44,7 @@ class Bridge(QObject):
     preview = Signal(object)
     capture = Signal(object)
     failed = Signal(object)
+    recovered = Signal(object)
 
     _results_filled = Signal()
     _previews_filled = Signal()
@@ -51,6 +53,7 @@ class Bridge(QObject):
     _started = Signal(object)
     _done = Signal(object, object)
     _failure = Signal(object)
+    _recovery = Signal(object)
 
     def __init__(self, parent: QObject | None = None) -> None:
         super().__init__(parent)
@@ -82,6 +85,7 @@ class Bridge(QObject):
         self._started.connect(self._adopt, queued)
         self._done.connect(self._deliver, queued)
         self._failure.connect(self._report, queued)
+        self._recovery.connect(self._settle, queued)
 
     # the engine ---------------------------------------------------------------------------------------------
 
@@ -92,7 +96,12 @@ class Bridge(QObject):
         def load() -> LiveSession:
             from engine import LiveSession
 
-            session = LiveSession(on_result=self._emit_results, on_model=self._emit_model, on_error=self.report)
+            session = LiveSession(
+                on_result=self._emit_results,
+                on_model=self._emit_model,
+                on_error=self.report,
+                on_recovery=lambda error: self._emit(self._recovery, error),
+            )
             self._sessions.append(session)
             session.start()
             return session
@@ -312,3 +321,7 @@ class Bridge(QObject):
     @Slot(object)
     def _report(self, error: BaseException) -> None:
         self.failed.emit(error)
+
+    @Slot(object)
+    def _settle(self, error: EngineError) -> None:
+        self.recovered.emit(error)

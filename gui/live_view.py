@@ -194,12 +194,14 @@ class LiveStage(QWidget):
         opened(str): another source is opened.
         sorting_wanted(): go where the pictures of a folder are sorted.
         failed(BaseException): a picture that was left out.
+        recovered(EngineError): and what it said is over, since the next one is shown.
         status(str): a word about what has just been done.
         showing(bool): there is a picture now, or none any more.
         label_wanted(): boxes are to be drawn on what is shown.
     """
 
     failed = Signal(object)
+    recovered = Signal(object)
     status = Signal(str)
     showing = Signal(bool)
     opened = Signal(str)
@@ -665,6 +667,7 @@ class LiveStage(QWidget):
             self._remember(self._spec)
             if state.error is not None:
                 self.failed.emit(state.error)
+                self.recovered.emit(state.error)
         elif state.phase in ("failed", "waiting") and state.error is not None:
             self._trouble(state.phase, state.error)
         self.recorder.stand_still(state.phase != "playing")

@@ -1,7 +1,7 @@
 """The one road for errors: a card near the bottom of the window, in plain words, with what to do next.
 
 Nothing waits for an answer. The same message again counts up on the card it already has; what a programmer wants to
-know is folded under it.
+know is folded under it. A card about trouble stays until it is closed or the trouble is over.
 """
 
 from __future__ import annotations
@@ -27,6 +27,7 @@ from gui.theme import set_role, theme
 
 MOST = 3  # cards shown at once; an older one makes room
 WIDTH = 460
+READ = 12_000  # milliseconds for which a card stays that closes by itself
 BOTTOM = 84  # free below the cards: the status bar and the last row of controls above it
 
 
@@ -91,7 +92,15 @@ class Notice(QFrame):
             self.details_button.toggled.connect(text.setVisible)
             self._layout.addWidget(text)
         self._foot.addStretch(1)
+        self._passing = QTimer(self)
+        self._passing.setSingleShot(True)
+        self._passing.setInterval(READ)
+        self._passing.timeout.connect(self.closed)
         self.recolour()
+
+    def pass_by(self) -> None:
+        """Stay long enough to be read, and then close; unless the same happens again."""
+        self._passing.start()
 
     def add_action(self, title: str) -> QPushButton:
         """A button with the next step; the card closes when it is pressed."""
@@ -102,6 +111,7 @@ class Notice(QFrame):
         return button
 
     def again(self) -> None:
+        self._passing.stop()
         self.count += 1
         self._counter.setText(f"{self.count} times")
         self._counter.show()
@@ -146,8 +156,14 @@ class Notices(QWidget):
     def say(self, message: str, hint: str = "") -> Notice:
         """Good news or a piece of advice; closes by itself."""
         card = self._show(message, hint, "", warning=False)
-        QTimer.singleShot(12_000, card, lambda: self._close(card))
+        card.pass_by()
         return card
+
+    def settle(self, error: EngineError) -> None:
+        """What this error said is over: its card closes by itself, once it can have been read."""
+        for card in self.cards:
+            if card.key == (error.message, error.hint):
+                card.pass_by()
 
     def clear(self) -> None:
         for card in list(self.cards):

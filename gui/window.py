@@ -1105,6 +1105,7 @@ class MainWindow(QMainWindow):
 
     def _connect(self) -> None:
         self.bridge.failed.connect(self.notices.error)
+        self.bridge.recovered.connect(self.notices.settle)
         self.bridge.model.connect(self._take_model)
         self.bridge.result.connect(self._take_result)
         self.bridge.cards.connect(self._take_cards)
@@ -1114,6 +1115,7 @@ class MainWindow(QMainWindow):
         self.canvas.status.connect(lambda text: self.statusBar().showMessage(text, 4000))
         self.canvas.tool_changed.connect(self._tool_changed)
         self.live.failed.connect(self.notices.error)
+        self.live.recovered.connect(self.notices.settle)
         self.live.showing.connect(self._live_showing)
         self.live.opened.connect(self._source_opened)
         self.live.opened.connect(lambda _: self.counting.set_source(self.live.lasting_spec))
@@ -1133,6 +1135,7 @@ class MainWindow(QMainWindow):
         self.inside.kernels_wanted.connect(self._load_kernels)
         theme.changed.connect(self._recolour)
         self.companions.failed.connect(self.notices.error)
+        self.companions.recovered.connect(self.notices.settle)
         self.companions.faces.connect(self.faces.set_beside)
         self.faces.failed.connect(self.notices.error)
         self.faces.said.connect(lambda text: self.statusBar().showMessage(text, 8000))

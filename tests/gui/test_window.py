@@ -267,6 +267,37 @@ def test_an_error_is_said_once_and_counted(window: MainWindow, qtbot) -> None:
     assert not window.notices.cards and not window.notices.isVisible()
 
 
+def test_an_error_closes_by_itself_once_it_is_over(
+    window: MainWindow, qtbot, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("gui.notices.READ", 10)
+
+    def broken(*_: object, **__: object) -> None:
+        raise FloatingPointError("broken")
+
+    with monkeypatch.context() as patch:
+        patch.setattr("engine.vision.classify.Classifier.predict", broken)
+        stroke(window.canvas, ONE)
+        qtbot.waitUntil(lambda: [card.count for card in window.notices.cards] == [1], timeout=20_000)
+        window.notices.settle(EngineError("Another one."))
+    assert "could not read this picture" in window.notices.cards[0].key[0]
+    assert not window.notices.cards[0]._passing.isActive(), "it goes on"
+    stroke(window.canvas, ONE)
+    qtbot.waitUntil(lambda: not window.notices.cards, timeout=20_000)
+    caplog.clear()
+
+
+def test_what_happens_again_does_not_close_by_itself(window: MainWindow, qtbot) -> None:
+    error = EngineError("The picture is broken.")
+    card = window.notices.error(error)
+    window.live.recovered.emit(error)
+    assert card._passing.isActive()
+    window.notices.error(error)
+    assert card.count == 2 and not card._passing.isActive()
+    window.companions.recovered.emit(error)
+    assert card._passing.isActive()
+
+
 @pytest.mark.parametrize("mode", [mode.name for mode in MODES])
 def test_an_error_covers_nothing_that_one_could_press(window: MainWindow, qtbot, mode: str) -> None:
     window.set_mode(mode)
