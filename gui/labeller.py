@@ -93,7 +93,6 @@ class Sheet:
     stored: tuple[tuple[str, tuple[float, ...]], ...] = ()
     removed: RemovedPicture | None = None
     failed: State | None = None
-    unreadable: str = ""
 
     @property
     def meant(self) -> Boxes:
@@ -129,8 +128,8 @@ class Edit:
 class _Errand:
     work: Callable[[], Any]
     done: Callable[[Any], None]
-    undone: Callable[[EngineError], None]
-    outcome: tuple[Any, EngineError | None] | None = None
+    undone: Callable[[Exception], None]
+    outcome: tuple[Any, Exception | None] | None = None
 
 
 class Labeller(QWidget):
@@ -485,9 +484,8 @@ class Labeller(QWidget):
 
     def remove_picture(self) -> None:
         """Take the picture that is shown out of the set."""
-        sheet = self._current
-        if sheet is not None:
-            sheets = self.sheets
+        sheet, sheets = self._current, self.sheets
+        if sheet is not None and sheet in sheets:
             place = sheets.index(sheet)
             self._do(Edit(sheet, sheet.state, replace(sheet.state, there=False), "remove"), show=False)
             left = self.sheets
@@ -547,10 +545,9 @@ class Labeller(QWidget):
                 self._set = LabelledSet(self.folder)
         if self._set is None:
             return
-        for sheet in self._sheets:
-            if sheet.waits:
-                with contextlib.suppress(EngineError):
-                    self._stored_as(sheet, _store(self._set, _Job(sheet)))
+        for sheet in self._waiting:
+            with contextlib.suppress(EngineError):
+                self._stored_as(sheet, _store(self._set, _Job(sheet)))
 
     # sets -----------------------------------------------------------------------------------------------------------
 
@@ -598,7 +595,7 @@ class Labeller(QWidget):
             self._show_all()
             self._store_next()
 
-        def undone(error: EngineError) -> None:
+        def undone(error: Exception) -> None:
             self._opening = False
             self.failed.emit(error)
             self._show_all()
@@ -661,7 +658,8 @@ class Labeller(QWidget):
         before = self._current
         if before is not None and before.frame is not None and not before.meant and before.number is None:
             touched = before.state.nothing or any(not box.suggested for box in before.state.boxes)
-            if not touched and before in self._sheets and not any(e.sheet is before for e in self._undo):
+            steps = (*self._undo, *self._redo)  # one that was undone may be wanted after all
+            if not touched and before in self._sheets and not any(step.sheet is before for step in steps):
                 self._sheets.remove(before)
         title = f"{frame.source} {frame.index + 1}" if frame.source else "frame"
         sheet = Sheet(title, pixels=np.ascontiguousarray(frame.image), frame=frame)
@@ -672,10 +670,9 @@ class Labeller(QWidget):
 
     def _show_sheet(self, sheet: Sheet | None, *, ask: bool = True) -> None:
         self._stop_looking()
-        before = self._current
-        if before is not None and before is not sheet and before.number is not None and not before.waits:
-            before.pixels = before.frame = None  # its file has it
-        self._current = sheet
+        before, self._current = self._current, sheet
+        if before is not None:
+            self._let_go(before)
         if sheet is None:
             self.picture.clear()
         elif sheet.pixels is not None:
@@ -690,39 +687,54 @@ class Labeller(QWidget):
         if ask and not sheet.state.boxes and not sheet.state.nothing and self._sight.card is not None:
             self.suggest()
 
-    def _read(self, sheet: Sheet) -> None:
-        path, number = sheet.path, sheet.number
+    def _let_go(self, sheet: Sheet) -> None:
+        """A picture that is not shown, and that the set has as it should be, takes no room here."""
+        if sheet is not self._current and sheet.number is not None and not sheet.waits:
+            sheet.pixels = sheet.frame = None
 
+    def _read(self, sheet: Sheet) -> None:
         def work() -> tuple[np.ndarray, QImage]:
             from engine import read_picture
 
-            if number is not None:
+            # Errands that were asked for earlier may have put it into the set or taken it out, so where it is found
+            # is looked up only now. Until this one is over nothing of it changes.
+            kept = sheet.number if sheet.number is not None else sheet.removed
+            if kept is not None:
                 assert self._set is not None
-                pixels = self._set.read(number)
+                pixels = self._set.read(kept)
             else:
-                assert path is not None
-                pixels = read_picture(path)
+                assert sheet.path is not None
+                pixels = read_picture(sheet.path)
             return pixels, own_image(pixels).convertToFormat(QImage.Format.Format_RGB32)
 
         def done(read: tuple[np.ndarray, QImage]) -> None:
-            pixels, image = read
+            sheet.pixels, image = read
             if sheet is self._current:
-                sheet.pixels = pixels
                 self._show_pixels(sheet, image, ask=True)
                 self._show_all()
+            else:
+                self._let_go(sheet)
 
-        def undone(error: EngineError) -> None:
-            sheet.unreadable = error.message
+        def undone(error: Exception) -> None:
+            if sheet not in self._sheets:  # another set was opened
+                return
             self.failed.emit(error)
-            if number is None and sheet in self._sheets:
-                place = self.sheets.index(sheet)
-                self._sheets.remove(sheet)
-                left = self.sheets
-                if sheet is self._current:
-                    self._show_sheet(left[min(place, len(left) - 1)] if left else None)
+            if sheet.number is None and sheet.removed is None:
+                self._drop(sheet)
             self._show_all()
 
         self._do_errand(work, done, undone)
+
+    def _drop(self, sheet: Sheet) -> None:
+        """Off the desk, with no way back."""
+        place = self._sheets.index(sheet)
+        self._sheets.remove(sheet)
+        self._undo = [step for step in self._undo if step.sheet is not sheet]
+        self._redo = [step for step in self._redo if step.sheet is not sheet]
+        if sheet is self._current:
+            left = self.sheets
+            on = next((each for each in self._sheets[place:] if each.state.there), left[-1] if left else None)
+            self._show_sheet(on)
 
     def _look(self) -> None:
         """Show what the camera sees, until a frame of it is taken."""
@@ -934,7 +946,7 @@ class Labeller(QWidget):
     # errands --------------------------------------------------------------------------------------------------------
 
     def _do_errand(
-        self, work: Callable[[], Any], done: Callable[[Any], None], undone: Callable[[EngineError], Any]
+        self, work: Callable[[], Any], done: Callable[[Any], None], undone: Callable[[Exception], Any]
     ) -> None:
         self._errands.append(_Errand(work, done, undone))
         self._next_errand()
@@ -947,7 +959,7 @@ class Labeller(QWidget):
         def run() -> None:
             try:
                 errand.outcome = errand.work(), None
-            except EngineError as error:
+            except Exception as error:  # whatever it is, all that was drawn since waits behind this errand
                 errand.outcome = None, error
 
         def over(_: None) -> None:
@@ -955,20 +967,27 @@ class Labeller(QWidget):
                 return
             self._running = None
             value, error = errand.outcome
-            if error is None:
-                errand.done(value)
-            else:
-                errand.undone(error)
-            self._next_errand()
-            self._show_stored()
+            try:
+                if error is None:
+                    errand.done(value)
+                else:
+                    errand.undone(error)
+            finally:
+                self._next_errand()
+                self._show_stored()
 
         self._bridge.call(run, over)
+
+    @property
+    def _waiting(self) -> list[Sheet]:
+        """What is to be stored: first what leaves the set, so that it is out of the way of what comes back."""
+        return sorted((sheet for sheet in self._sheets if sheet.waits), key=lambda sheet: sheet.counts)
 
     def _store_next(self) -> None:
         """Store the next sheet that the set has otherwise; once there is none, teach if that was asked for."""
         if self._storing or not self._open:
             return
-        sheet = next((sheet for sheet in self._sheets if sheet.waits), None)
+        sheet = next(iter(self._waiting), None)
         if sheet is None:
             if self._wanted_set is not None:
                 self._open_wanted()
@@ -977,18 +996,18 @@ class Labeller(QWidget):
             self._show_stored()
             return
         self._storing = True
-        job = _Job(sheet)
+        job, labelled = _Job(sheet), self._set
 
         def work() -> _Stored:
-            assert self._set is not None
-            return _store(self._set, job)
+            assert labelled is not None
+            return _store(labelled, job)
 
         def done(stored: _Stored) -> None:
             self._storing = False
             self._stored_as(sheet, stored)
             self._store_next()
 
-        def undone(error: EngineError) -> None:
+        def undone(error: Exception) -> None:
             self._storing = self._teaching = False
             sheet.failed = job.state
             self.failed.emit(error)
@@ -1001,8 +1020,7 @@ class Labeller(QWidget):
     def _stored_as(self, sheet: Sheet, stored: _Stored) -> None:
         sheet.number, sheet.stored, sheet.removed = stored.number, stored.boxes, stored.removed
         sheet.failed = None
-        if sheet is not self._current and not sheet.waits and sheet.number is not None:
-            sheet.pixels = sheet.frame = None
+        self._let_go(sheet)
 
     def _make_recipe(self) -> None:
         self._teaching = False
@@ -1173,10 +1191,10 @@ def _store(labelled: LabelledSet, job: _Job) -> _Stored:
             removed = labelled.remove(number)
         return _Stored(None, (), removed)
     boxes = _boxes_of(job.meant)
-    if number is None and removed is not None:
-        number = labelled.restore(removed).number
     if number is not None:
         labelled.change(number, boxes)
+    elif removed is not None:
+        number = labelled.restore(removed, boxes).number
     elif job.path is not None:
         number = labelled.add(job.path, boxes).number
     else:

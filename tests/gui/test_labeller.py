@@ -186,8 +186,8 @@ def page(qtbot, own_home: Path) -> Iterator[Labeller]:
     companions.close()
 
 
-def frame(level: int = 120, index: int = 0) -> Frame:
-    return Frame(np.full((100, 200, 3), level, np.uint8), "camera", index, 1.0 + index)
+def frame(level: int = 120, index: int = 0, source: str = "camera") -> Frame:
+    return Frame(np.full((100, 200, 3), level, np.uint8), source, index, 1.0 + index)
 
 
 def finder() -> ModelCard:
@@ -285,6 +285,97 @@ def test_undo_and_redo_go_through_all_pictures(page: Labeller, qtbot) -> None:
     assert [len(each.boxes) for each in stored] == [1, 1] and stored[0].boxes[0].xyxy[0] == pytest.approx(25, abs=1)
 
 
+def labelled_frames(page: Labeller, qtbot, count: int) -> None:
+    """Frames of a video, each with a box, all of it stored."""
+    begun(page, qtbot, frame(10, 0, "clip.avi"))
+    for index in range(count):
+        if index:
+            page._take_frame(frame(10 * (index + 1), index, "clip.avi"), None)
+        drag(page.picture, (20, 10), (60, 50))
+        if not index:
+            name_it(page, "cup")
+    settled(page, qtbot)
+
+
+def levels(page: Labeller) -> list[int]:
+    """The brightness of each picture of the set: which of the frames it is."""
+    stored = on_disk(page)
+    return [int(stored.read(each.number)[0, 0, 0]) for each in stored.pictures]
+
+
+def test_steps_undone_faster_than_they_are_stored_come_back(page: Labeller, qtbot) -> None:
+    labelled_frames(page, qtbot, 3)
+    for again in range(2):
+        for _ in range(3):
+            page.undo()
+        if again:
+            settled(page, qtbot)
+            assert not on_disk(page).pictures and page.stored.text() == ""
+        for _ in range(3):
+            page.redo()
+        settled(page, qtbot)
+        assert levels(page) == [10, 20, 30] and page.stored.text() == "Stored"
+    for _ in range(3):
+        page.undo()
+    settled(page, qtbot)
+    for sheet in page.sheets:  # each is shown, whether it is in the set or was taken out
+        page._show_sheet(sheet)
+        qtbot.waitUntil(lambda: not page.busy and not page.picture.empty)
+    for _ in range(3):
+        page.redo()
+    with qtbot.waitSignal(page.teach, timeout=20_000):
+        page.begin_teaching()
+    assert levels(page) == [10, 20, 30] and not page.failures  # type: ignore[attr-defined]
+
+
+def test_a_picture_that_comes_back_leaves_the_one_after_it_alone(page: Labeller, qtbot) -> None:
+    labelled_frames(page, qtbot, 2)
+    page.remove_picture()
+    settled(page, qtbot)
+    page._take_frame(frame(30, 2, "clip.avi"), None)
+    drag(page.picture, (20, 10), (60, 50))
+    settled(page, qtbot)
+    page._show_sheet(page.sheets[0])
+    qtbot.waitUntil(lambda: not page.busy)
+    drag(page.picture, (100, 10), (140, 50))
+    settled(page, qtbot)
+    assert levels(page) == [10, 30]
+    for _ in range(3):  # the second box, the third picture's box, the second picture
+        page.undo()
+    settled(page, qtbot)
+    assert levels(page) == [10, 20] and [len(each.boxes) for each in on_disk(page).pictures] == [1, 1]
+
+
+def test_an_error_that_nobody_expected_holds_nothing_up(page: Labeller, qtbot, monkeypatch) -> None:
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("nobody expected this")
+
+    labelled_frames(page, qtbot, 2)
+    monkeypatch.setattr(LabelledSet, "change", wrong)
+    drag(page.picture, (100, 10), (140, 50))
+    qtbot.waitUntil(lambda: not page.busy)
+    assert isinstance(page.failures[-1], ValueError) and page.stored.text() == "Not stored"  # type: ignore[attr-defined]
+    monkeypatch.undo()
+    page._take_frame(frame(30, 2), None)
+    drag(page.picture, (20, 10), (60, 50))
+    settled(page, qtbot)
+    assert levels(page) == [10, 20, 30]
+
+
+def test_a_box_that_was_undone_is_redone_after_another_frame_was_taken(page: Labeller, qtbot) -> None:
+    begun(page, qtbot, frame(10))
+    page.picture.label = "cup"
+    drag(page.picture, (20, 10), (60, 50))
+    page.undo()
+    page._take_frame(frame(20, 1), None)
+    page.redo()
+    settled(page, qtbot)
+    assert page.where.text() == "1 of 2" and len(page.picture.boxes) == 1 and levels(page) == [10]
+    page.remove_picture()
+    settled(page, qtbot)
+    assert page.where.text() == "1 of 1" and levels(page) == []
+
+
 def test_what_the_network_finds_is_suggested_and_not_stored_until_it_is_meant(page: Labeller, qtbot) -> None:
     page._sight.set_card(finder())
     shown = frame()
@@ -358,6 +449,12 @@ def test_pictures_are_opened_and_a_damaged_one_is_said_so(page: Labeller, qtbot,
     settled(page, qtbot)
     assert len(page.failures) == 1 and "broken.jpg" in str(page.failures[0])  # type: ignore[attr-defined]
     assert page.where.text() == "2 of 3" and page.current is not None and page.current.title == "1.jpg"
+    settled(page, qtbot)
+    page.open([tmp_path / "broken.jpg"])
+    page.remove_picture()  # before it could be read
+    settled(page, qtbot)
+    assert len(page.failures) == 2 and page.where.text() == "3 of 3"  # type: ignore[attr-defined]
+    page.turn(-1)
     settled(page, qtbot)
     drag(page.picture, (10, 10), (40, 40))
     settled(page, qtbot)
