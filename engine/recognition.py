@@ -33,6 +33,7 @@ _LEAST_PROBABILITY = 0.9  # no threshold is suggested at which a face would be n
 _FALSE_NAMES = 0.02  # share of strangers of the gallery's own kind that a suggested threshold may name
 _REFUSED = 0.1  # share of a gallery's own shots that no suggested threshold may refuse for their sake
 _CHUNK = 2048  # rows that are compared at a time: 2048 x 20,000 numbers are 160 MB
+_BLOCK = 1_000_000  # cosines between faces that are looked at a time, while it is found out which hang together
 _MOST_KEPT = 1_000_000  # similarities of each kind that a histogram is made of
 
 
@@ -468,26 +469,27 @@ def cluster(embeddings: Floats, threshold: float) -> _Numbers:
 
 
 def _connected(values: Floats, threshold: float) -> list[_Numbers]:
-    """Rows that hang together by cosines from the threshold on: no group of theirs reaches beyond these."""
+    """Rows that hang together by cosines from the threshold on: no group of theirs reaches beyond these.
+
+    In blocks of at most `_BLOCK` cosines, so memory does not depend on how many faces are one person's.
+    """
     count = len(values)
-    parent = np.arange(count)
-
-    def root(row: int) -> int:
-        while parent[row] != row:
-            parent[row] = parent[parent[row]]
-            row = int(parent[row])
-        return row
-
-    for start in range(0, count, _CHUNK):
-        some = values[start : start + _CHUNK]
-        rows, columns = np.nonzero(some @ values[start:].T >= threshold)
-        for row, column in zip(rows.tolist(), columns.tolist(), strict=True):
-            if row < column:
-                one, other = root(start + row), root(start + column)
-                parent[max(one, other)] = min(one, other)
-    roots = np.array([root(row) for row in range(count)], np.int64)
-    order = np.argsort(roots, kind="stable")
-    edges = np.flatnonzero(np.diff(roots[order])) + 1
+    least = np.arange(count)  # of the rows that each is known to hang together with
+    step = max(1, _BLOCK // max(1, count))
+    for start in range(0, count, step):
+        near = values[start : start + step] @ values[start:].T >= threshold
+        while True:
+            # Only what joins two groups is of interest; among faces of one person that is next to nothing soon.
+            near &= least[start : start + step, None] != least[start:]
+            rows, columns = np.nonzero(near)
+            if not len(rows):
+                break
+            one, other = least[start + rows], least[start + columns]
+            np.minimum.at(least, np.maximum(one, other), np.minimum(one, other))
+            while ((further := least[least]) != least).any():
+                least = further
+    order = np.argsort(least, kind="stable")
+    edges = np.flatnonzero(np.diff(least[order])) + 1
     return [each for each in np.split(order, edges) if len(each)]
 
 

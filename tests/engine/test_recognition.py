@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import itertools
 import math
+import tracemalloc
 from collections.abc import Sequence
 
 import numpy as np
 import pytest
 
+from engine import recognition
 from engine.errors import EngineError
 from engine.recognition import NOBODY, PEOPLE, Match, Recogniser, Voter, cluster
 from engine.types import FaceQuality, Floats
@@ -320,3 +322,37 @@ def test_average_linkage_is_what_it_says() -> None:
         assert {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels.tolist())} == {
             frozenset(group) for group in groups
         }
+
+
+@pytest.mark.parametrize("block", [1, 700, 2_000_000])
+@pytest.mark.parametrize("threshold", [0.3, 0.6, 0.8, 0.95, 1.1])
+def test_what_hangs_together_is_found_block_by_block(
+    block: int, threshold: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Against the definition: whatever can be reached over pairs that are near enough, in the order of the rows."""
+    monkeypatch.setattr(recognition, "_BLOCK", block)
+    random = np.random.default_rng(7)
+    for count in (0, 1, 2, 30, 90):
+        faces = random.normal(size=(count, 5)).astype(np.float32)
+        faces /= np.linalg.norm(faces, axis=1, keepdims=True)
+        near = faces @ faces.T >= threshold
+        left, wanted = set(range(count)), []
+        while left:
+            reached, new = set(), {min(left)}
+            while new:
+                reached |= new
+                new = {column for row in new for column in np.flatnonzero(near[row]).tolist()} - reached
+            left -= reached
+            wanted.append(sorted(reached))
+        assert [group.tolist() for group in recognition._connected(faces, threshold)] == wanted
+
+
+def test_a_chain_of_faces_hangs_together_and_one_person_takes_little_memory() -> None:
+    chain = at(*np.random.default_rng(8).permutation(300))  # a degree from one to the next
+    assert [len(group) for group in recognition._connected(chain, cosine(1.5))] == [300]
+    alike = at(*np.linspace(0, 5, 3000))
+    tracemalloc.start()
+    assert [len(group) for group in recognition._connected(alike, cosine(10))] == [3000]
+    _, most = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert most < 120e6, "a list of all pairs would be five times that"
