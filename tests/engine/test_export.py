@@ -13,7 +13,7 @@ import pytest
 from pycocotools.coco import COCO
 
 from engine.errors import EngineError, WriteError
-from engine.export import COLUMNS, DetectionExport
+from engine.export import COLUMNS, RESERVE, DetectionExport
 from engine.types import Detections, Frame
 
 LABELS = ("cup", "dog")
@@ -113,39 +113,76 @@ def test_what_does_not_come_to_its_end_leaves_the_file_before_it(tmp_path: Path,
     assert list(tmp_path.iterdir()) == [path]
 
 
+class Full:
+    """A file on a disk that has no room from now on, except for what is given back."""
+
+    def __init__(self, file: Any, why: int) -> None:
+        self.file, self.why, self.room = file, why, 10
+
+    def write(self, text: memoryview) -> int:
+        taken = min(len(text), self.room)
+        self.room -= taken
+        if not taken:
+            raise OSError(self.why, "No room")
+        return int(self.file.write(text[:taken]))
+
+    def truncate(self, size: int) -> int:
+        self.room = 64 << 10  # the other list goes
+        return int(self.file.truncate(size))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.file, name)
+
+
+def fill(export: DetectionExport, why: int = errno.ENOSPC) -> None:
+    export._file = Full(export._file, why)  # type: ignore[assignment]
+    export._open[0] = export._file
+
+
+def written(path: Path) -> tuple[int, int]:
+    """How many frames and boxes there are in a whole file."""
+    if path.suffix == ".json":
+        coco = json.loads(path.read_text(encoding="utf-8"))
+        return len(coco["images"]), len(coco["annotations"])
+    with path.open(encoding="utf-8", newline="") as file:
+        rows = list(csv.DictReader(file))
+    assert all(None not in row.values() for row in rows), "each line is whole"
+    return len({row["frame"] for row in rows}), len(rows)
+
+
 @pytest.mark.parametrize("name", ["found.json", "found.csv"])
-@pytest.mark.parametrize("when", ["while adding", "at the end"])
-def test_a_full_disk_is_said_and_leaves_nothing(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str, when: str
-) -> None:
+@pytest.mark.parametrize("how", ["nearly full", "full", "gone"])
+def test_a_full_disk_is_said_and_what_was_written_is_kept(tmp_path: Path, name: str, how: str) -> None:
     path = tmp_path / name
-    export = DetectionExport(path)
+    room = [RESERVE]
     many = found(*[(1, 2, 3, 4, 0.5, 0)] * 300)
-    export.add(frame(), many)
-
-    class Full:
-        """The disk is full for all that is written from now on."""
-
-        def __init__(self, file: Any) -> None:
-            self.name = file.name
-            self.file = file
-
-        def write(self, text: str) -> int:
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-        def close(self) -> None:
-            self.file.close()
-            raise OSError(errno.ENOSPC, "No space left on device")
-
-    export._open[0] = export._file = Full(export._file)  # type: ignore[assignment]
-    if not export._coco:
-        export._rows = csv.writer(export._file)
-    with pytest.raises(WriteError, match="disk is full"):
-        if when == "while adding":
-            export.add(frame(), many)
+    with pytest.raises(WriteError) as failure, DetectionExport(path, free=lambda folder: room[0]) as export:
+        export.add(frame(0, clock=0.0), many)
+        export.add(frame(1, clock=0.04), many)
+        if how == "nearly full":
+            room[0] -= 1
         else:
+            fill(export, errno.ENOSPC if how == "full" else errno.EIO)
+        export.add(frame(2, clock=0.08), many)
+    assert written(path) == (2, 600) == (export.frames, export.boxes)
+    assert "kept" in failure.value.hint and "600 boxes" in failure.value.hint
+    assert ("ends after 2 frames" in failure.value.message) == (how != "gone")
+    assert list(tmp_path.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("name", ["found.json", "found.csv"])
+def test_a_disk_that_is_full_from_the_beginning_or_at_the_end_leaves_nothing(tmp_path: Path, name: str) -> None:
+    path = tmp_path / name
+    many = found(*[(1, 2, 3, 4, 0.5, 0)] * 300)
+    with pytest.raises(WriteError, match="disk is full"), DetectionExport(path, free=lambda folder: 0) as export:
+        export.add(frame(), many)
+    if name.endswith("json"):
+        export = DetectionExport(path)
+        export.add(frame(), many)
+        fill(export)
+        with pytest.raises(WriteError, match="disk is full"):
             export.close()
-    export.close()
+        export.close()
     assert list(tmp_path.iterdir()) == []
 
 
