@@ -116,12 +116,33 @@ class Sheet:
 
 @dataclass(frozen=True, eq=False)
 class Edit:
-    """A step that can be undone."""
+    """A step that can be undone: a picture is said to be something else."""
 
     sheet: Sheet
     before: State
     after: State
     how: str
+
+    def about(self, sheet: Sheet) -> bool:
+        return self.sheet is sheet
+
+    def renamed(self, old: str, new: str) -> Edit:
+        """The same step where a class has another name by now."""
+        return replace(self, before=_renamed(self.before, old, new), after=_renamed(self.after, old, new))
+
+
+@dataclass(frozen=True, eq=False)
+class Renaming:
+    """A step that can be undone: a class gets another name, in every picture."""
+
+    old: str
+    new: str
+
+    def about(self, sheet: Sheet) -> bool:
+        return False
+
+    def renamed(self, old: str, new: str) -> Renaming:
+        return self
 
 
 @dataclass(eq=False)
@@ -163,12 +184,11 @@ class Labeller(QWidget):
         self._had: set[float] = set()  # when the frames were taken that have been on the desk
         self._errands: collections.deque[_Errand] = collections.deque()
         self._running: _Errand | None = None
-        self._storing = False
         self._sheets: list[Sheet] = []
         self._current: Sheet | None = None
         self._classes: list[str] = []
-        self._undo: list[Edit] = []
-        self._redo: list[Edit] = []
+        self._undo: list[Edit | Renaming] = []
+        self._redo: list[Edit | Renaming] = []
         self._teaching = False
         self._looking_since = -1.0  # when a moving picture was asked for; below 0: none is shown
         self.picture = LabelPicture()
@@ -493,15 +513,21 @@ class Labeller(QWidget):
 
     def undo(self) -> None:
         if self._undo:
-            edit = self._undo.pop()
-            self._redo.append(edit)
-            self._put(edit.sheet, edit.before)
+            step = self._undo.pop()
+            self._redo.append(step)
+            if isinstance(step, Edit):
+                self._put(step.sheet, step.before)
+            else:
+                self._rename_back(step.new, step.old)
 
     def redo(self) -> None:
         if self._redo:
-            edit = self._redo.pop()
-            self._undo.append(edit)
-            self._put(edit.sheet, edit.after)
+            step = self._redo.pop()
+            self._undo.append(step)
+            if isinstance(step, Edit):
+                self._put(step.sheet, step.after)
+            else:
+                self._rename_back(step.old, step.new)
 
     def suggest(self) -> None:
         """Ask the network what it finds in the picture that is shown."""
@@ -533,7 +559,7 @@ class Labeller(QWidget):
         """The window goes and no thread runs any more: store what is not stored yet."""
         errand, self._running = self._running, None
         self._errands.clear()
-        self._storing = self._teaching = False
+        self._teaching = False
         if errand is not None and errand.outcome is not None and errand.outcome[1] is None:
             with contextlib.suppress(EngineError):
                 errand.done(errand.outcome[0])
@@ -576,6 +602,9 @@ class Labeller(QWidget):
             return opened, (opened.classes, opened.pictures)
 
         def done(found: tuple[LabelledSet, tuple[tuple[str, ...], tuple[LabelledPicture, ...]]]) -> None:
+            if not first and self._waiting:  # drawn meanwhile, for the set that is still open
+                self._opening, self._wanted_set = False, self._wanted_set or folder
+                return
             self._set, (classes, pictures) = found
             named = [name for name in self._classes if first and name not in classes]  # while it was being opened
             self._open, self._opening = True, False
@@ -593,7 +622,6 @@ class Labeller(QWidget):
             if self.picture.label not in self._classes:
                 self.picture.label = self._classes[0] if self._classes else ""
             self._show_all()
-            self._store_next()
 
         def undone(error: Exception) -> None:
             self._opening = False
@@ -659,7 +687,7 @@ class Labeller(QWidget):
         if before is not None and before.frame is not None and not before.meant and before.number is None:
             touched = before.state.nothing or any(not box.suggested for box in before.state.boxes)
             steps = (*self._undo, *self._redo)  # one that was undone may be wanted after all
-            if not touched and before in self._sheets and not any(step.sheet is before for step in steps):
+            if not touched and before in self._sheets and not any(step.about(before) for step in steps):
                 self._sheets.remove(before)
         title = f"{frame.source} {frame.index + 1}" if frame.source else "frame"
         sheet = Sheet(title, pixels=np.ascontiguousarray(frame.image), frame=frame)
@@ -729,8 +757,8 @@ class Labeller(QWidget):
         """Off the desk, with no way back."""
         place = self._sheets.index(sheet)
         self._sheets.remove(sheet)
-        self._undo = [step for step in self._undo if step.sheet is not sheet]
-        self._redo = [step for step in self._redo if step.sheet is not sheet]
+        self._undo = [step for step in self._undo if not step.about(sheet)]
+        self._redo = [step for step in self._redo if not step.about(sheet)]
         if sheet is self._current:
             left = self.sheets
             on = next((each for each in self._sheets[place:] if each.state.there), left[-1] if left else None)
@@ -813,18 +841,20 @@ class Labeller(QWidget):
 
     def _do(self, edit: Edit, *, show: bool = True, drawn: bool = False) -> None:
         last = self._undo[-1] if self._undo else None
-        by_keys = last is not None and edit.how.endswith("by keys") and last.how == edit.how
-        if last is not None and by_keys and last.sheet is edit.sheet and last.after == edit.before:
+        by_keys = isinstance(last, Edit) and edit.how.endswith("by keys") and last.how == edit.how
+        if isinstance(last, Edit) and by_keys and last.sheet is edit.sheet and last.after == edit.before:
+            self._undo.pop()
             edit = Edit(edit.sheet, last.before, edit.after, edit.how)
-            self._undo[-1] = edit
-        else:
-            self._undo = [*self._undo[-_UNDONE:], edit]
-        self._redo.clear()
+        self._remember(edit)
         edit.sheet.state = edit.after
         if show and not drawn:
             self.picture.show_boxes(edit.after.boxes)
         self._show_all()
         self._store_next()
+
+    def _remember(self, step: Edit | Renaming) -> None:
+        self._undo = [*self._undo[-_UNDONE:], step]
+        self._redo.clear()
 
     def _put(self, sheet: Sheet, state: State) -> None:
         """Back to an earlier state, or on to a later one; what it is about is shown."""
@@ -895,8 +925,32 @@ class Labeller(QWidget):
             self._ask("Rename the class", f"What is “{old}” to be called?", old, lambda new: self.rename(old, new))
 
     def rename(self, old: str, new: str) -> None:
-        """Give a class another name, in every picture."""
-        if not self._open:
+        """Give a class another name, in every picture; a step that can be undone."""
+
+        def done(name: str) -> None:
+            if name != old:
+                self._remember(Renaming(old, name))
+                self._enable()
+
+        self._rename(old, new, done, self.failed.emit)
+
+    def _rename_back(self, old: str, new: str) -> None:
+        """Undo or redo a renaming."""
+
+        def undone(error: Exception) -> None:
+            # Later ones build upon it; other steps do not, as they have the names that are there now.
+            self._undo = [step for step in self._undo if isinstance(step, Edit)]
+            self._redo = [step for step in self._redo if isinstance(step, Edit)]
+            self.failed.emit(error)
+            self._enable()
+
+        self._rename(old, new, lambda _: None, undone)
+        self._enable()
+
+    def _rename(
+        self, old: str, new: str, done_as: Callable[[str], None], undone: Callable[[Exception], object]
+    ) -> None:
+        if not self._open or self._opening:
             return
 
         def work() -> str:
@@ -907,23 +961,20 @@ class Labeller(QWidget):
             return class_name(new)
 
         def done(name: str) -> None:
-            def renamed(state: State) -> State:
-                boxes = tuple(replace(b, label=name) if b.label == old else b for b in state.boxes)
-                return replace(state, boxes=boxes)
-
             self._classes = [name if each == old else each for each in self._classes]
             for sheet in self._sheets:
-                sheet.state = renamed(sheet.state)
+                sheet.state = _renamed(sheet.state, old, name)
                 sheet.stored = tuple((name if label == old else label, box) for label, box in sheet.stored)
-            self._undo = [replace(e, before=renamed(e.before), after=renamed(e.after)) for e in self._undo]
-            self._redo = [replace(e, before=renamed(e.before), after=renamed(e.after)) for e in self._redo]
+            self._undo = [step.renamed(old, name) for step in self._undo]
+            self._redo = [step.renamed(old, name) for step in self._redo]
             if self.picture.label == old:
                 self.picture.label = name
             if self._current is not None:
                 self.picture.show_boxes(self._current.state.boxes)
+            done_as(name)
             self._show_all()
 
-        self._do_errand(work, done, self.failed.emit)
+        self._do_errand(work, done, undone)
 
     def _remove_class(self) -> None:
         row = self.list.currentRow()
@@ -952,7 +1003,10 @@ class Labeller(QWidget):
         self._next_errand()
 
     def _next_errand(self) -> None:
-        if self._running is not None or not self._errands:
+        if self._running is not None:
+            return
+        if not self._errands:
+            self._store_next()
             return
         errand = self._running = self._errands.popleft()
 
@@ -984,8 +1038,11 @@ class Labeller(QWidget):
         return sorted((sheet for sheet in self._sheets if sheet.waits), key=lambda sheet: sheet.counts)
 
     def _store_next(self) -> None:
-        """Store the next sheet that the set has otherwise; once there is none, teach if that was asked for."""
-        if self._storing or not self._open:
+        """Store the next sheet that the set has otherwise; once there is none, teach if that was asked for.
+
+        Errands come first, so that a sheet is stored as it is then: under the names that classes have by now.
+        """
+        if self.busy or not self._open:
             return
         sheet = next(iter(self._waiting), None)
         if sheet is None:
@@ -995,26 +1052,19 @@ class Labeller(QWidget):
                 self._make_recipe()
             self._show_stored()
             return
-        self._storing = True
-        job, labelled = _Job(sheet), self._set
+        job = _Job(sheet)
 
         def work() -> _Stored:
-            assert labelled is not None
-            return _store(labelled, job)
-
-        def done(stored: _Stored) -> None:
-            self._storing = False
-            self._stored_as(sheet, stored)
-            self._store_next()
+            assert self._set is not None
+            return _store(self._set, job)
 
         def undone(error: Exception) -> None:
-            self._storing = self._teaching = False
+            self._teaching = False
             sheet.failed = job.state
             self.failed.emit(error)
             self._enable()
-            QTimer.singleShot(0, self, self._store_next)
 
-        self._do_errand(work, done, undone)
+        self._do_errand(work, lambda stored: self._stored_as(sheet, stored), undone)
         self._show_stored()
 
     def _stored_as(self, sheet: Sheet, stored: _Stored) -> None:
@@ -1111,7 +1161,7 @@ class Labeller(QWidget):
     def _show_stored(self) -> None:
         if any(sheet.failed == sheet.state for sheet in self._sheets if sheet.failed is not None):
             words = "Not stored"
-        elif self._storing or any(sheet.waits for sheet in self._sheets):
+        elif self._waiting:
             words = "Storing…" if self._open or self._opening else "Not stored"
         else:
             words = "Stored" if any(sheet.number is not None for sheet in self._sheets) else ""
@@ -1201,6 +1251,11 @@ def _store(labelled: LabelledSet, job: _Job) -> _Stored:
         assert job.pixels is not None
         number = labelled.add(job.pixels, boxes, name=Path(job.title).stem or "frame").number
     return _Stored(number, _plain(job.meant), None)
+
+
+def _renamed(state: State, old: str, new: str) -> State:
+    boxes = tuple(replace(box, label=new) if box.label == old else box for box in state.boxes)
+    return replace(state, boxes=boxes)
 
 
 def _boxes_of(boxes: Boxes) -> list[LabelledBox]:

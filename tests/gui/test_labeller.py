@@ -424,8 +424,11 @@ def test_keys_give_classes_and_names_can_be_changed(page: Labeller, qtbot) -> No
     assert page.classes == ("mug", "nib") and page.picture.boxes[0].label == "mug"
     assert on_disk(page).pictures[0].boxes[0].label == "mug"
     page.undo()
+    page.undo()
     settled(page, qtbot)
     assert page.picture.boxes[0].label == "nib"
+    page.rename("cup", "mug")
+    settled(page, qtbot)
     page.rename("nib", "mug")
     settled(page, qtbot)
     assert isinstance(page.failures[-1], EngineError) and page.classes == ("mug", "nib")  # type: ignore[attr-defined]
@@ -433,6 +436,49 @@ def test_keys_give_classes_and_names_can_be_changed(page: Labeller, qtbot) -> No
     page._remove_class()
     settled(page, qtbot)
     assert page.classes == ("nib",)
+
+
+def test_a_renaming_is_a_step_like_any_other(page: Labeller, qtbot) -> None:
+    def names() -> tuple[tuple[str, ...], set[str]]:
+        stored = on_disk(page)
+        return stored.classes, {each.label for one in stored.pictures for each in one.boxes}
+
+    labelled_frames(page, qtbot, 2)
+    page.rename("cup", "mug")
+    settled(page, qtbot)
+    drag(page.picture, (100, 10), (140, 50))
+    settled(page, qtbot)
+    assert names() == (("mug",), {"mug"}) and page.classes == ("mug",)
+    for _ in range(3):  # faster than it is stored: the second box, the renaming, the second picture's first box
+        page.undo()
+    settled(page, qtbot)
+    assert names() == (("cup",), {"cup"}) and page.classes == ("cup",) and levels(page) == [10]
+    for _ in range(3):
+        page.redo()
+    settled(page, qtbot)
+    assert names() == (("mug",), {"mug"}) and [len(each.boxes) for each in on_disk(page).pictures] == [1, 2]
+    assert page.picture.label == "mug"
+
+    name_it(page, "cup")  # the old name is another class now
+    page.undo()
+    page.undo()
+    settled(page, qtbot)
+    assert "cup" in str(page.failures[-1]) and page.classes == ("mug", "cup")  # type: ignore[attr-defined]
+    page.undo()
+    settled(page, qtbot)
+    assert levels(page) == [10] and names()[1] == {"mug"}, "the steps before it can be undone all the same"
+
+
+def test_what_is_drawn_while_another_set_is_opened_belongs_to_the_one_before(
+    page: Labeller, qtbot, tmp_path: Path
+) -> None:
+    labelled_frames(page, qtbot, 2)
+    before = page.folder
+    page.open_set(tmp_path / "another")
+    drag(page.picture, (100, 10), (140, 50))
+    qtbot.waitUntil(lambda: page.folder == tmp_path / "another" and not page.busy)
+    assert [len(each.boxes) for each in LabelledSet(before).pictures] == [1, 2]
+    assert page.labelled == 0 and not page.folder.exists()
 
 
 def test_pictures_are_opened_and_a_damaged_one_is_said_so(page: Labeller, qtbot, tmp_path: Path) -> None:
