@@ -32,13 +32,13 @@ Point: TypeAlias = tuple[float, float]
 Spot: TypeAlias = Literal["middle", "foot"]
 """Which point of a box says where its thing is: the middle, or the middle of the lower edge (people on a floor)."""
 
-Happening: TypeAlias = Literal["began", "crossed", "alarm", "over"]
+Happening: TypeAlias = Literal["began", "crossed", "alarm", "over", "total"]
 
 MOST_PLACES = 32
 MOST_CORNERS = 64
 LONGEST_WAIT = 3600.0  # seconds before an alarm
 LOG_COLUMNS = ("time", "seconds", "place", "event", "class", "direction", "number")
-VALUE_COLUMNS = ("seconds", "place", "what", "least", "most")
+VALUE_COLUMNS = ("seconds", "place", "what", "least", "most", "pass")
 
 _SMOOTH = 1.0  # seconds over which the number in a zone is a median
 _FEWEST = 3  # frames over which it is one at least, where they come slowly
@@ -186,7 +186,7 @@ class Event:
         time: when, in seconds since 1970.
         clock: the same on the clock of what is counted: seconds since it began.
         kind: "began": a source began, or began anew; "crossed": something crossed a line; "alarm" and "over": an alarm
-            began or ended.
+            began or ended; "total": a pass through a source has ended, in which so many have crossed a line.
         place: name of the zone or line; of the source, where one began.
         label: class of what crossed.
         direction: where it went, in words.
@@ -225,9 +225,10 @@ class Values:
     Attributes:
         place: name of the zone or line.
         what: "in the zone", or a direction.
-        forth: False for the second direction of a line.
         seconds: (N,) float64, when each short stretch of time began.
         least, most, last: (N,) int64, of the numbers in that stretch.
+        forth: False for the second direction of a line.
+        lap: which pass through the source this is, from 1 on; where a video begins anew another one does.
     """
 
     place: str
@@ -237,6 +238,7 @@ class Values:
     most: NDArray[np.int64]
     last: NDArray[np.int64]
     forth: bool = True
+    lap: int = 1
 
 
 # ------------------------------------------------------------------------------------------------- one counter
@@ -255,6 +257,8 @@ class Counter:
         self._clock: float | None = None  # of the source, at the newest frame
         self._ahead = 0.0  # what our clock is ahead of the source's: a camera's begins anew when it is plugged in again
         self._read_at = 0.0  # when the newest frame came
+        self._began_at = 0.0  # on our clock
+        self._lap = 1
         self._numbering = ""
         self._pending: list[Event] = []
         self._state = CountState()
@@ -275,8 +279,13 @@ class Counter:
         return tuple(self._log)
 
     def values(self) -> tuple[Values, ...]:
-        """The numbers over time of every place, since counting began. They are thinned so that hours find room."""
-        return tuple(values for memory in self._kept for values in memory.values())
+        """The numbers over time of every place. They are thinned so that hours find room.
+
+        First those of the pass before, where there was one: a video that begins anew has shown what it has to show.
+        """
+        before = (values for memory in self._kept for values in memory.values(self._lap - 1, before=True))
+        now = (values for memory in self._kept for values in memory.values(self._lap))
+        return (*(values for values in before if len(values.seconds)), *now)
 
     def use(self, places: Iterable[Place]) -> None:
         """Count in these places from now on.
@@ -305,7 +314,7 @@ class Counter:
                     self._forget_passages(memory)
                 memory.line = place
             else:
-                memory = _ZoneMemory(place) if isinstance(place, Zone) else _LineMemory(place)
+                memory = _memory(place)
             kept.append(memory)
         gone = [memory for memory in self._kept if memory not in kept]
         for memory in gone:
@@ -319,8 +328,10 @@ class Counter:
     def start_again(self) -> None:
         """Forget all numbers and the log; the places stay."""
         self._log.clear()
-        self._source = None
-        self._forget()
+        self._pending.clear()
+        self._source, self._clock, self._ahead, self._lap = None, None, 0.0, 1
+        self._tracks.clear()
+        self._kept = [_memory(memory.place) for memory in self._kept]
         self._state = CountState()
 
     def take(
@@ -336,7 +347,8 @@ class Counter:
         """What holds with the next frame.
 
         Where the source is another one, or has jumped back, counting begins anew: in the same places, with the same
-        log. A live source whose clock begins anew (a camera that was unplugged) goes on.
+        log, which then tells how many have crossed each line in the pass that has ended. A live source whose clock
+        begins anew (a camera that was unplugged) goes on.
 
         Args:
             detections: what is to be counted; lines count only what has a number.
@@ -388,9 +400,8 @@ class Counter:
                 count = int(inside.sum())
                 zones[memory.zone.name] = ZoneCount(count, memory.zone.wrong(count))
         lines = {memory.line.name: LineCount() for memory in self._kept if isinstance(memory, _LineMemory)}
-        self._end_alarms(self._wall())
+        self._end_pass(self._wall())
         self._source = None  # what moves after it begins anew
-        self._forget()
         self._state = CountState(None, zones, lines, tuple(self._pending))
         self._pending.clear()
         return self._state
@@ -409,32 +420,40 @@ class Counter:
 
     def _begin(self, source: str, clock: float, wall: float) -> None:
         """Another source, or the same from an earlier place: nothing has been counted in it."""
-        self._end_alarms(wall)
-        self._forget()
+        self._end_pass(wall)
+        self._began_at = clock
         began = Event(wall, clock, "began", source)
         if self._log and self._log[-1].kind == "began":
             self._log.pop()  # gone through by hand: only where it ended is of interest
         if self._kept:
-            self._log.append(began)
-            self._pending.append(began)
+            self._tell(began)
 
-    def _end_alarms(self, wall: float) -> None:
+    def _end_pass(self, wall: float) -> None:
+        """What was counted up to here is told, and nothing of it is followed further."""
+        own = self._own_clock
+        passed = own is not None and own > self._began_at  # and not one frame alone, among which one searches by hand
+        self._lap += passed
         for memory in self._kept:
-            if isinstance(memory, _ZoneMemory) and memory.alarm:
-                self._end_alarm(memory, self._own_clock or 0.0, wall)
+            if isinstance(memory, _ZoneMemory):
+                if memory.alarm:
+                    self._end_alarm(memory, own or 0.0, wall)
+            elif own is not None and memory.crossed:
+                for direction, words in enumerate(memory.line.directions):
+                    total = memory.total(direction)
+                    self._tell(Event(wall, own, "total", memory.line.name, direction=words, number=total))
+            memory.end_pass(kept=passed)
+        self._tracks.clear()
+        self._clock, self._ahead = None, 0.0
 
     def _end_alarm(self, memory: _ZoneMemory, own: float, wall: float) -> None:
         """Nobody looks any more."""
         memory.alarm = False
-        over = Event(wall, own, "over", memory.zone.name, number=memory.count)
-        self._pending.append(over)
-        self._log.append(over)
+        self._tell(Event(wall, own, "over", memory.zone.name, number=memory.count))
 
-    def _forget(self) -> None:
-        self._tracks.clear()
-        self._clock, self._ahead = None, 0.0
-        for memory in self._kept:
-            memory.forget()
+    def _tell(self, event: Event) -> None:
+        """Something has happened between two frames."""
+        self._log.append(event)
+        self._pending.append(event)
 
     def _forget_passages(self, memory: _LineMemory) -> None:
         for track in self._tracks.values():
@@ -545,13 +564,10 @@ class _Curve:
         while self._count > _POINTS:
             self._halve()
 
-    def clear(self) -> None:
-        self._step, self._count = _FINEST, 0
-
-    def values(self, place: str, what: str, *, forth: bool = True) -> Values:
+    def values(self, place: str, what: str, lap: int, *, forth: bool = True) -> Values:
         least, most, last = self._rows[:, : self._count].copy()
         seconds = (self._places[: self._count] * self._step).astype(np.float64)
-        return Values(place, what, seconds, least, most, last, forth)
+        return Values(place, what, seconds, least, most, last, forth, lap)
 
     def _halve(self) -> None:
         """The same in stretches that are twice as long."""
@@ -575,6 +591,7 @@ class _ZoneMemory:
     wrong_since: float | None = None
     alarm: bool = False
     curve: _Curve = field(default_factory=_Curve)
+    before: _Curve = field(default_factory=_Curve)  # of the pass before
 
     @property
     def place(self) -> Place:
@@ -590,9 +607,10 @@ class _ZoneMemory:
             self.wrong_since = None
         self.zone = zone
 
-    def forget(self) -> None:
+    def end_pass(self, *, kept: bool) -> None:
+        """`kept`: it is the pass before now."""
         self.samples.clear()
-        self.curve.clear()
+        self.before, self.curve = (self.curve if kept else self.before), _Curve()
         self.count, self.wrong_since, self.alarm = 0, None, False
 
     def take(self, count: int, clock: float) -> Literal["alarm", "over"] | None:
@@ -617,8 +635,8 @@ class _ZoneMemory:
         self.alarm = self.wrong_since is not None and (before or clock - self.wrong_since >= self.zone.seconds)
         return None if self.alarm == before else "alarm" if self.alarm else "over"
 
-    def values(self) -> list[Values]:
-        return [self.curve.values(self.zone.name, "in the zone")]
+    def values(self, lap: int, *, before: bool = False) -> list[Values]:
+        return [(self.before if before else self.curve).values(self.zone.name, "in the zone", lap)]
 
 
 @dataclass(eq=False)
@@ -628,6 +646,7 @@ class _LineMemory:
     line: Line
     crossed: dict[str, list[int]] = field(default_factory=dict)
     curves: tuple[_Curve, _Curve] = field(default_factory=lambda: (_Curve(), _Curve()))
+    before: tuple[_Curve, _Curve] = field(default_factory=lambda: (_Curve(), _Curve()))  # of the pass before
 
     @property
     def place(self) -> Place:
@@ -640,15 +659,19 @@ class _LineMemory:
         for direction, curve in enumerate(self.curves):
             curve.add(clock, self.total(direction))
 
-    def forget(self) -> None:
+    def end_pass(self, *, kept: bool) -> None:
+        """`kept`: it is the pass before now."""
         self.crossed.clear()
-        for curve in self.curves:
-            curve.clear()
+        self.before, self.curves = (self.curves if kept else self.before), (_Curve(), _Curve())
 
-    def values(self) -> list[Values]:
-        forth, back = self.curves
+    def values(self, lap: int, *, before: bool = False) -> list[Values]:
+        forth, back = self.before if before else self.curves
         first, second = self.line.directions
-        return [forth.values(self.line.name, first), back.values(self.line.name, second, forth=False)]
+        return [forth.values(self.line.name, first, lap), back.values(self.line.name, second, lap, forth=False)]
+
+
+def _memory(place: Place) -> _ZoneMemory | _LineMemory:
+    return _ZoneMemory(place) if isinstance(place, Zone) else _LineMemory(place)
 
 
 @dataclass(eq=False)
@@ -755,7 +778,7 @@ def write_values(path: Path, values: Sequence[Values]) -> None:
         WriteError: the folder cannot be written to or the disk is full.
     """
     rows = [
-        (f"{seconds:.1f}", each.place, each.what, least, most)
+        (f"{seconds:.1f}", each.place, each.what, least, most, each.lap)
         for each in values
         for seconds, least, most in zip(each.seconds.tolist(), each.least.tolist(), each.most.tolist(), strict=True)
     ]

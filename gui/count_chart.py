@@ -16,12 +16,15 @@ from engine import Values
 from gui.theme import theme
 
 AXIS_WIDTH = 34
+_FAINT = 0.45  # how much one sees of the pass before
 SHORTEST = 10.0  # seconds that the chart is wide at least
 _STEPS = (0.1, 0.2, 0.5, 1, 2, 5, 10, 15, 30, 60, 120, 300, 600, 900, 1800, 3600, 7200, 14400, 21600, 43200, 86400)
 
 
 class CountChart(pg.GraphicsView):
     """Steps in the colours of the zones and lines; dashed where something goes back over a line.
+
+    Faint below them is the pass before: a video that plays over and over shows all of itself, and not only its start.
 
     The wheel zooms and dragging moves in time; a double click shows everything again.
     """
@@ -30,14 +33,17 @@ class CountChart(pg.GraphicsView):
         """`colour`: of a zone or line by its name."""
         super().__init__(parent)
         self._colour = colour
-        self._curves: dict[tuple[str, bool], Any] = {}
+        self._curves: dict[tuple[str, bool, bool], Any] = {}
         self._follows = True
         self._extent = (0.0, SHORTEST, 1)  # from, to, and the largest number
         self.setSizePolicy(QSizePolicy.Policy.Expanding, QSizePolicy.Policy.Expanding)
         self.setMinimumSize(200, 90)
         self.setFocusPolicy(Qt.FocusPolicy.NoFocus)
         self.setAccessibleName("Numbers over time")
-        self.setToolTip("Zones: how many are in them. Lines: how many have crossed so far, dashed the other way.")
+        self.setToolTip(
+            "Zones: how many are in them. Lines: how many have crossed so far, dashed the other way. "
+            "Faint: the pass before, of a video that has begun anew."
+        )
         self.box = pg.ViewBox(enableMenu=False, defaultPadding=0.0)
         self.box.disableAutoRange()
         self.box.setMouseEnabled(x=True, y=False)
@@ -64,22 +70,24 @@ class CountChart(pg.GraphicsView):
 
     def show_values(self, values: Sequence[Values]) -> None:
         """These numbers, and no others."""
-        wanted = {(each.place, each.forth) for each in values}
+        newest = max((each.lap for each in values), default=1)
+        wanted = {(each.place, each.forth, each.lap < newest) for each in values}
         for key in [key for key in self._curves if key not in wanted]:
             self.box.removeItem(self._curves.pop(key))
         first, last, most = math.inf, 0.0, 1
         words = []
         for each in values:
-            key = (each.place, each.forth)
+            before = each.lap < newest
+            key = (each.place, each.forth, before)
             if key not in self._curves:
-                self._curves[key] = self._curve(each)
+                self._curves[key] = self._curve(each, before=before)
             curve = self._curves[key]
-            self._pen(curve, each.place, each.forth)
+            self._pen(curve, each.place, forth=each.forth, before=before)
             curve.setData(*_steps(each))
             if len(each.seconds):
                 first, last = min(first, float(each.seconds[0])), max(last, float(each.seconds[-1]))
                 most = max(most, int(each.most.max()))
-                words.append(f"{each.place}, {each.what}: {int(each.last[-1])}")
+                words.append(f"{each.place}, {each.what}{', before' * before}: {int(each.last[-1])}")
         self.setAccessibleDescription("; ".join(words))
         first = 0.0 if math.isinf(first) else first
         self._extent = (first, max(last, first + SHORTEST), most)
@@ -109,16 +117,17 @@ class CountChart(pg.GraphicsView):
         first, last, most = self._extent
         self.box.setRange(xRange=(first, last), yRange=(-0.03 * most, most * 1.08), padding=0.0)
 
-    def _curve(self, values: Values) -> Any:
+    def _curve(self, values: Values, *, before: bool) -> Any:
         curve = pg.PlotDataItem(connect="finite", antialias=False, stepMode="right")
         curve.setClipToView(False)
-        curve.setZValue(2 if values.forth else 1)
+        curve.setZValue((0 if before else 2) + (1 if values.forth else 0))
+        curve.setOpacity(_FAINT if before else 1.0)
         self.box.addItem(curve)
         return curve
 
-    def _pen(self, curve: Any, place: str, forth: bool) -> None:
+    def _pen(self, curve: Any, place: str, *, forth: bool, before: bool) -> None:
         style = Qt.PenStyle.SolidLine if forth else Qt.PenStyle.DashLine
-        curve.setPen(pg.mkPen(self._colour(place), width=2, style=style))
+        curve.setPen(pg.mkPen(self._colour(place), width=1 if before else 2, style=style))
 
     # Qt -------------------------------------------------------------------------------------------------------------
 

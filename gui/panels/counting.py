@@ -641,6 +641,8 @@ def event_words(event: Event) -> str:
         return f"{event.place}: alarm, {event.number} in it"
     if event.kind == "over":
         return f"{event.place}: alarm over, {event.number} in it"
+    if event.kind == "total":
+        return f"{event.place}: {ARROWS[event.direction]} {event.number} in this pass"
     return f"{event.place} begins"
 
 

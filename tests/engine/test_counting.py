@@ -335,8 +335,8 @@ def test_a_source_that_jumps_back_or_another_one_begins_anew_with_the_same_place
     scene.clock = 0.1
     state = scene.see((100, 240, 1, "person"))
     assert crossings(state) == (0, 0) and in_zone(state) == 1 and not state.zones["left"].alarm
-    assert [event.kind for event in state.events] == ["over", "began"]
-    assert [values.seconds.tolist() for values in scene.counter.values()] == [[0.1]] * 3
+    assert [event.kind for event in state.events] == ["over", "total", "total", "began"]
+    assert [values.seconds.tolist() for values in scene.counter.values()[3:]] == [[0.1]] * 3
     assert crossings(scene.walk([(540.0, 240.0)])) == (0, 1), "as it was known since the jump"
     state = scene.see((100, 240, 1, "person"), source="other.mp4")
     assert crossings(state) == (0, 0)
@@ -345,12 +345,55 @@ def test_a_source_that_jumps_back_or_another_one_begins_anew_with_the_same_place
         "alarm",
         "crossed",
         "over",
+        "total",
+        "total",
         "began",
         "crossed",
+        "total",
+        "total",
         "began",
     ]
     assert scene.counter.log[-1].place == "other.mp4"
     assert scene.counter.places == (dataclasses.replace(LEFT, below=5, seconds=0.5), UPRIGHT)
+
+
+def test_what_a_pass_has_counted_stays_to_be_seen_when_a_video_begins_anew(tmp_path: Path) -> None:
+    scene = Scene(UPRIGHT, dataclasses.replace(UPRIGHT, name="dogs", classes=frozenset({"dog"})), LEFT)
+    there_and_back = steps((100, 240), (540, 240)) + steps((540, 240), (100, 240)) + steps((100, 240), (540, 240))
+    for count in (2, 1, 2):
+        scene.clock = 0.0
+        assert crossings(scene.walk(there_and_back if count == 2 else there_and_back[:40]))[1] == count
+    totals = [event for event in scene.counter.log if event.kind == "total"]
+    assert [(event.place, event.direction, event.number) for event in totals] == [
+        *(("door", "left", 1), ("door", "right", 2)),
+        *(("door", "left", 0), ("door", "right", 1)),
+    ], "what nothing has crossed says nothing"
+    assert totals[0].clock == pytest.approx(119 / 20) and totals[2].clock == pytest.approx(39 / 20)
+    write_log(tmp_path / "log.csv", scene.counter.log)
+    rows = list(csv.DictReader((tmp_path / "log.csv").read_text(encoding="utf-8").splitlines()))
+    assert [row["number"] for row in rows if row["event"] == "total"] == ["1", "2", "0", "1"]
+    scene.counter.start_again()
+    assert scene.counter.log == () and {values.lap for values in scene.counter.values()} == {1}
+
+
+def test_the_numbers_of_the_pass_before_are_kept_beside_those_of_this_one(tmp_path: Path) -> None:
+    scene = Scene(UPRIGHT, LEFT)
+    scene.walk(steps((100, 240), (540, 240)))
+    first = scene.counter.values()
+    assert [values.lap for values in first] == [1] * 3
+    scene.clock = 0.0
+    scene.walk(steps((540, 240), (100, 240))[:10])
+    both = scene.counter.values()
+    assert [values.lap for values in both] == [1] * 3 + [2] * 3
+    for one, other in zip(first, both[:3], strict=True):
+        assert (one.place, one.what) == (other.place, other.what) and (one.last == other.last).all()
+    assert [len(values.seconds) for values in both[3:]] == [5] * 3
+    for moment in (8.0, 3.0, 1.0):  # somebody looks for a place by hand
+        scene.clock = moment
+        scene.see()
+    write_values(tmp_path / "values.csv", scene.counter.values())
+    rows = list(csv.DictReader((tmp_path / "values.csv").read_text(encoding="utf-8").splitlines()))
+    assert {row["pass"] for row in rows} == {"2", "3"}, "single frames are no pass"
 
 
 def test_a_walk_is_not_put_together_from_two_sides_of_a_jump() -> None:
@@ -556,8 +599,8 @@ def test_log_and_numbers_become_tables(tmp_path: Path) -> None:
     write_values(tmp_path / "values.csv", scene.counter.values())
     rows = list(csv.reader((tmp_path / "values.csv").read_text(encoding="utf-8").splitlines()))
     assert tuple(rows[0]) == VALUE_COLUMNS
-    assert rows[1] == ["0.0", 'shelf, "A"', "in the zone", "1", "1"]
-    assert rows[-1][1:] == ["door", "right", "1", "1"]
+    assert rows[1] == ["0.0", 'shelf, "A"', "in the zone", "1", "1", "1"]
+    assert rows[-1][1:] == ["door", "right", "1", "1", "1"]
 
 
 def test_a_table_that_cannot_be_written_is_told(tmp_path: Path) -> None:

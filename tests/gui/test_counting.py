@@ -587,6 +587,38 @@ def test_the_chart_shows_everything_until_it_is_moved_and_again_after_a_double_c
     assert chart.accessibleDescription() == ""
 
 
+def test_a_video_that_plays_over_and_over_keeps_what_it_has_shown(scene: Scene, panel: CountingPanel) -> None:
+    scene.counting.add(((0.5, 0.9), (0.5, 0.1)), "Door")
+    for _ in range(2):
+        scene.index = 0
+        for i in range(12):
+            x = 10.0 + 8 * i
+            scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+    scene.index = 0
+    scene.see()
+    panel._show_numbers()
+    said = [panel.model.data(panel.model.index(i, 1)) for i in range(panel.model.rowCount())]
+    assert said == [
+        "clip.mp4 begins",
+        "Door: ← 0 in this pass",
+        "Door: → 1 in this pass",
+        "Door: person → 1",
+        "clip.mp4 begins",
+        "Door: ← 0 in this pass",
+        "Door: → 1 in this pass",
+        "Door: person → 1",
+        "clip.mp4 begins",
+    ]
+    assert scene.numbers() == ["→ 0 · ← 0"]
+    assert "Door, right, before: 1; " in panel.chart.accessibleDescription()
+    assert panel.chart.accessibleDescription().endswith("Door, right: 0; Door, left: 0")
+    faint = [curve.opacity() for curve in panel.chart._curves.values()]
+    assert sorted(faint)[:2] == [pytest.approx(0.45)] * 2 and sorted(faint)[2:] == [1.0, 1.0]
+    scene.counting.start_again()
+    panel._show_numbers()
+    assert len(panel.chart._curves) == 2 and "before" not in panel.chart.accessibleDescription()
+
+
 def test_words_for_alarms_and_classes() -> None:
     assert alarm_words(Zone("a", LEFT)) == ""
     assert alarm_words(Zone("a", LEFT, below=2, above=5, seconds=1.5)) == "under 2 or over 5 for 1.5 s"
