@@ -65,6 +65,7 @@ if TYPE_CHECKING:
 RECENT = 8
 OTHERS = ("file", "folder", "screen", "digits")  # what can be looked at without a camera
 JUMP = 5.0  # seconds of a video
+LAST = 5.0  # seconds after the end of a source in which its last frame may be read, for what is recorded and written
 PATIENCE = (0.4, 5.0)  # seconds without a result after which frames are shown that nobody has read; at least, at most
 
 
@@ -228,6 +229,7 @@ class LiveStage(QWidget):
         self._cameras: list[Camera] | None = None
         self._state: CaptureState | None = None
         self._last_result = 0.0  # when
+        self._read: Frame | None = None  # of the source that plays, the newest one that has been read
         self._patience = PATIENCE[0]
         self._timings: Timings | None = None
         self._picker: RegionPicker | None = None
@@ -359,6 +361,10 @@ class LiveStage(QWidget):
         bridge.capture.connect(self._take_state)
         theme.changed.connect(self._recolour)
         self.picture.zoomed.connect(lambda zoom: self.whole.setEnabled(zoom > 1.0))
+        self._ending = QTimer(self)
+        self._ending.setSingleShot(True)
+        self._ending.setInterval(round(1000 * LAST))
+        self._ending.timeout.connect(self._end_recording)
         self._slow = QTimer(self)
         self._slow.setInterval(250)
         self._slow.timeout.connect(self._show_timings)
@@ -409,6 +415,7 @@ class LiveStage(QWidget):
         self._companions.forget()
         self._opened = self._bridge.now()
         self._last_result, self._patience = 0.0, PATIENCE[0]
+        self._read = None
         self._spec = spec
         self._state = None
         self._timings = None
@@ -496,7 +503,7 @@ class LiveStage(QWidget):
         """Write what is found from now on."""
         info = self._info
         if info is not None:
-            self.exporter.start(path, live=info.live)
+            self.exporter.start(path, info)
             if self._sight.result is not None and self._sight.shown is not None:
                 self.exporter.take(self._sight.result.frame, self._sight.shown)
 
@@ -587,7 +594,10 @@ class LiveStage(QWidget):
         self._timings = result.timings
         if result.detections is not None and self._sight.shown is not None:
             self.exporter.take(result.frame, self._sight.shown)
+        self._read = result.frame
         self._show(result.frame, result)
+        if self._ending.isActive() and self._all_read:
+            self._end_recording()
 
     # inside ---------------------------------------------------------------------------------------------------------
 
@@ -658,6 +668,7 @@ class LiveStage(QWidget):
         if source is not None:
             source.loop = self.loop.isChecked()
         if info is not None:
+            self.exporter.know(info)
             self._about.setText(f"{info.title} · {info.width} × {info.height}")
             self.source.setText(_short(info.title))
             if info.frames:
@@ -671,8 +682,10 @@ class LiveStage(QWidget):
         elif state.phase in ("failed", "waiting") and state.error is not None:
             self._trouble(state.phase, state.error)
         self.recorder.stand_still(state.phase != "playing")
-        if state.phase in ("failed", "ended"):
+        if self._ending.isActive():  # it plays again
             self._end_recording()
+        elif state.phase in ("failed", "ended"):
+            self._end_recording_when_read()
         self._enable()
 
     def _trouble(self, phase: str, error: EngineError) -> None:
@@ -731,7 +744,21 @@ class LiveStage(QWidget):
         if not self.playing and self.shows_picture:
             self._record_shown()
 
+    def _end_recording_when_read(self) -> None:
+        """The source has ended: what is recorded and written gets its last frame, too."""
+        model = self._bridge.state
+        if model is None or model.phase == "failed" or self._all_read:
+            self._end_recording()
+        elif self.recorder.on or self.exporter.on:
+            self._ending.start()
+
+    @property
+    def _all_read(self) -> bool:
+        """The last frame that the source has given was read."""
+        return self._state is not None and self._read is not None and self._read.index + 1 >= self._state.position
+
     def _end_recording(self) -> None:
+        self._ending.stop()
         if self.recorder.on:
             self.recorder.stop()
         if self.exporter.on:

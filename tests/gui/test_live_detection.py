@@ -7,6 +7,7 @@ import dataclasses
 import json
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import cv2
 import numpy as np
@@ -14,7 +15,11 @@ import pytest
 from PySide6.QtCore import Qt
 from PySide6.QtWidgets import QLabel, QToolButton
 
-from engine import SourceInfo
+from engine import CaptureState, Detections, Frame, Result, SourceInfo
+from engine.concurrency import Flag
+from engine.vision.detect import Detector
+from gui.bridge import Bridge
+from gui.exporter import Exporter
 from gui.frame import ShortcutList
 from gui.live_view import place_text
 from gui.recorder import duration, size
@@ -371,10 +376,10 @@ def test_boxes_are_written_once_for_every_frame(
         qtbot.waitUntil(lambda step=step: showing(window) == at + step, timeout=20_000)
     live.step_back()
     qtbot.waitUntil(lambda: showing(window) == at + 2, timeout=20_000)
-    qtbot.waitUntil(lambda: "16 boxes" in live._recorded_so_far.text())
+    qtbot.waitUntil(lambda: "16 boxes · 4 of 120 frames" in live._recorded_so_far.text())
     with qtbot.waitSignal(live.exporter.ended, timeout=20_000) as ended:
         window.export_action.trigger()
-    assert "16 boxes in 4 frames" in ended.args[0] and not live.exporter.on
+    assert "16 boxes in 4 of 120 frames" in ended.args[0] and not live.exporter.on
     if suffix == ".json":
         coco = json.loads(path.read_text())
         assert [image["frame"] for image in coco["images"]] == [at, at + 1, at + 2, at + 3]
@@ -395,12 +400,62 @@ def test_only_what_is_shown_is_written_and_trouble_is_said(
     live.export_to(tmp_path / "none.csv")
     with qtbot.waitSignal(live.exporter.ended, timeout=20_000) as ended:
         live.open(str(video))  # another source ends it
-    assert "0 boxes in 1 frames" in ended.args[0]
+    assert "0 boxes in 1 of 120 frames" in ended.args[0]
     window.sight.show_classes(frozenset({"person"}))
     (tmp_path / "file").write_text("in the way")
     play(window, qtbot, video)
     live.export_to(tmp_path / "file" / "boxes.csv")
     qtbot.waitUntil(lambda: len(window.notices.cards) == 1 and not live.exporter.on, timeout=20_000)
+
+
+@pytest.mark.parametrize("read", [True, False])
+def test_the_last_frame_is_waited_for_when_the_source_ends(
+    window: MainWindow, qtbot, video: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, read: bool
+) -> None:
+    play(window, qtbot, video)
+    live = window.live
+    freeze(window, qtbot)
+    at = showing(window)
+    read_to(window, qtbot, at)
+    healthy, reading, go = Detector.predict, Flag(), Flag()
+
+    def slow(self: Detector, frame: Frame, **options: Any) -> Result:
+        reading.set()
+        assert go.wait(20)
+        return healthy(self, frame, **options)
+
+    monkeypatch.setattr(Detector, "predict", slow)
+    live.export_to(tmp_path / "boxes.json")
+    live.step()
+    qtbot.waitUntil(reading.is_set, timeout=20_000)
+    live._ending.setInterval(20_000 if read else 10)
+    with qtbot.waitSignal(live.exporter.ended, timeout=20_000) as ended:
+        window.bridge.capture.emit(CaptureState("ended", window.bridge.source_state.info, at + 2))
+        assert live.exporter.on and not live.exporter._stopping
+        if read:
+            go.set()
+    go.set()
+    assert ("8 boxes in 2 of 120 frames" if read else "4 boxes in 1 of 120 frames") in ended.args[0]
+    images = json.loads((tmp_path / "boxes.json").read_text())["images"]
+    assert [image["frame"] for image in images] == [at, at + 1][: 1 + read]
+
+
+def test_a_frame_of_a_camera_that_stands_still_is_written_once(qtbot, tmp_path: Path) -> None:
+    bridge = Bridge()
+    exporter = Exporter(bridge)
+    info = SourceInfo("Desk", "camera", 8, 6, 30.0, None, live=True)
+    box = Detections(np.ones((1, 4), np.float32), np.ones(1, np.float32), np.zeros(1, np.int64), ("cup",))
+    exporter.start(tmp_path / "boxes.json", info)
+    for index in (10, 14, 3):  # two that nobody has read lie between each; then it was plugged in again
+        frame = Frame(np.zeros((6, 8, 3), np.uint8), "Desk", index, 0.1 * index, clock=0.1 * index)
+        exporter.take(frame, box)
+        exporter.take(frame, box)
+        exporter.take(frame, box)
+    with qtbot.waitSignal(exporter.ended, timeout=20_000) as ended:
+        exporter.stop()
+    assert "3 boxes in 3 of 9 frames" in ended.args[0]
+    exporter.close()
+    bridge.close()
 
 
 def test_the_menu_beside_record_offers_what_is_possible(window: MainWindow, qtbot, video: Path) -> None:
