@@ -258,6 +258,8 @@ class Counter:
         self._ahead = 0.0  # what our clock is ahead of the source's: a camera's begins anew when it is plugged in again
         self._read_at = 0.0  # when the newest frame came
         self._began_at = 0.0  # on our clock
+        self._live = False
+        self._rested = False
         self._lap = 1
         self._numbering = ""
         self._pending: list[Event] = []
@@ -325,11 +327,26 @@ class Counter:
         self._kept = kept
         self._state = self._summary(self._own_clock, ())
 
+    def rest(self) -> None:
+        """Nobody looks for a while: alarms end, and so does the pass, but for a live source, which goes on later."""
+        wall = self._wall()
+        if not self._live:
+            self._end_pass(wall)
+            self._source = None
+        self._tracks.clear()
+        for memory in self._kept:
+            if isinstance(memory, _ZoneMemory):
+                if memory.alarm:
+                    self._end_alarm(memory, self._own_clock or 0.0, wall)
+                memory.look_anew()
+        self._rested = True
+        self._state = self._summary(self._own_clock, ())
+
     def start_again(self) -> None:
         """Forget all numbers and the log; the places stay."""
         self._log.clear()
         self._pending.clear()
-        self._source, self._clock, self._ahead, self._lap = None, None, 0.0, 1
+        self._source, self._clock, self._ahead, self._lap, self._live = None, None, 0.0, 1, False
         self._tracks.clear()
         self._kept = [_memory(memory.place) for memory in self._kept]
         self._state = CountState()
@@ -401,6 +418,7 @@ class Counter:
                 zones[memory.zone.name] = ZoneCount(count, memory.zone.wrong(count))
         lines = {memory.line.name: LineCount() for memory in self._kept if isinstance(memory, _LineMemory)}
         self._end_pass(self._wall())
+        self._live = False
         self._source = None  # what moves after it begins anew
         self._state = CountState(None, zones, lines, tuple(self._pending))
         self._pending.clear()
@@ -410,13 +428,14 @@ class Counter:
         before = self._own_clock
         if source != self._source:
             self._begin(source, clock, wall)
-        elif self._clock is not None and clock < self._clock:
+        elif self._clock is not None and (clock < self._clock or (live and self._rested)):
             if live and before is not None:
                 self._tracks.clear()  # they are numbered from 1 again
                 self._ahead = before + max(0.0, wall - self._read_at) - clock
             else:
                 self._begin(source, clock, wall)
         self._source, self._clock, self._read_at = source, clock, wall
+        self._live, self._rested = live, False
 
     def _begin(self, source: str, clock: float, wall: float) -> None:
         """Another source, or the same from an earlier place: nothing has been counted in it."""
@@ -603,9 +622,13 @@ class _ZoneMemory:
 
     def change(self, zone: Zone) -> None:
         if not _same_form(zone, self.zone):
-            self.samples.clear()
-            self.wrong_since = None
+            self.look_anew()
         self.zone = zone
+
+    def look_anew(self) -> None:
+        """What was seen up to now says nothing of what is in it now."""
+        self.samples.clear()
+        self.wrong_since = None
 
     def end_pass(self, *, kept: bool) -> None:
         """`kept`: it is the pass before now."""

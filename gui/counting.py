@@ -27,6 +27,7 @@ Points: TypeAlias = tuple[tuple[float, float], ...]
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#8976ff", "#9a8b2f")
 ARROWS = {"right": "→", "left": "←", "down": "↓", "up": "↑"}
 UNDONE = 100  # steps that can be undone
+SOURCES = 24  # of which the numbers are kept while the window is open
 ON, NOTICE, SOUND = "counting/on", "counting/notice", "counting/sound"
 READY: dict[str, tuple[str, Points]] = {
     "whole": ("Whole picture", ((0, 0), (1, 0), (1, 1), (0, 1))),
@@ -43,6 +44,8 @@ READY: dict[str, tuple[str, Points]] = {
 
 class Counting(QObject):
     """The places of the source that plays, and what is counted in them.
+
+    While the window is open every source keeps its numbers, its chart and its log, so one can go back to it.
 
     Attributes:
         places: the zones and lines.
@@ -70,6 +73,7 @@ class Counting(QObject):
         super().__init__(parent)
         self._settings, self._sight, self._live = settings, sight, live
         self._counter = Counter()
+        self._counters: dict[str, Counter] = {}  # of each source that was open, the one that plays last
         self._key = ""
         self._active = False
         self._last: Result | None = None
@@ -211,22 +215,20 @@ class Counting(QObject):
             self.changed.emit()
 
     def set_source(self, spec: str) -> None:
-        """Another source plays: the places that are remembered for it."""
+        """Another source plays: the places that are remembered for it, and what was counted in them so far."""
         key = f"counting/{hashlib.sha256(spec.encode()).hexdigest()[:16]}"
         self._last = None
         if key == self._key:
             return
+        self._counter.rest()
         self._key = key
-        text = self._settings.text(key)
-        places: tuple[Place, ...] = ()
-        if text:
-            try:
-                places = places_from_json(text)
-            except EngineError as error:
-                self.failed.emit(error)
-        self._counter = Counter(places)
+        known = key in self._counters
+        self._counter = self._counters.pop(key) if known else Counter(self._remembered(key))
+        self._counters[key] = self._counter
+        for oldest in list(self._counters)[:-SOURCES]:
+            del self._counters[oldest]
         self._before.clear()
-        self.chosen = places[0].name if places else ""
+        self.chosen = self.places[0].name if self.places else ""
         self.changed.emit()
         self.counted.emit()
 
@@ -279,6 +281,15 @@ class Counting(QObject):
         return f"{forth} {line.forth} · {back} {line.back}"
 
     # inside ---------------------------------------------------------------------------------------------------------
+
+    def _remembered(self, key: str) -> tuple[Place, ...]:
+        """The places of a source, as they were left."""
+        text = self._settings.text(key)
+        try:
+            return places_from_json(text) if text else ()
+        except EngineError as error:
+            self.failed.emit(error)
+            return ()
 
     def _free_name(self, name: str, *, bare: bool) -> str:
         """This name, with the first number that makes it one of its own."""

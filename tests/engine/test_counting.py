@@ -430,6 +430,34 @@ def test_a_camera_that_was_unplugged_goes_on() -> None:
     assert len(scene.counter.values()[0].seconds) > 30
 
 
+def test_a_camera_that_one_comes_back_to_goes_on_and_its_alarm_begins_anew() -> None:
+    scene = Scene(UPRIGHT, dataclasses.replace(LEFT, above=0, seconds=1.0), live=True)
+    scene.walk(steps((540, 240), (100, 240)))
+    scene.stay(2, (100, 240, 1, "person"))
+    assert scene.counter.state.zones["left"].alarm
+    begun = scene.counter.state.clock
+    scene.counter.rest()
+    assert scene.counter.log[-1].kind == "over" and scene.counter.state.zones == {}
+    assert crossings(scene.counter.state) == (1, 0)
+    scene.clock, scene.wall = begun + 0.5, scene.wall + 60  # it has been on for longer by now than it was before
+    state = scene.see((540, 240, 1, "person"), (100, 400, 2, "person"))
+    assert state.clock == pytest.approx(begun + 60, abs=0.2)
+    assert crossings(state) == (1, 0), "its number is another's now: nobody has crossed"
+    assert in_zone(state) == 1 and not state.zones["left"].alarm, "as long as it takes"
+    assert "total" not in {event.kind for event in scene.counter.log}
+
+
+def test_a_video_that_one_leaves_has_ended_its_pass() -> None:
+    scene = Scene(UPRIGHT)
+    scene.walk(steps((100, 240), (540, 240)))
+    scene.counter.rest()
+    assert [event.kind for event in scene.counter.log] == ["began", "crossed", "total", "total"]
+    assert {values.lap: bool(len(values.seconds)) for values in scene.counter.values()} == {1: True, 2: False}
+    scene.counter.rest()
+    scene.see()
+    assert [event.kind for event in scene.counter.log][3:] == ["total", "began"]
+
+
 def test_a_picture_by_itself_is_counted_at_once() -> None:
     shelf = dataclasses.replace(LEFT, below=2, seconds=60.0)
     counter = Counter([shelf, UPRIGHT])

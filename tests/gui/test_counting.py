@@ -322,6 +322,26 @@ def test_places_are_remembered_for_each_source(scene: Scene) -> None:
     assert again.places == ()
 
 
+def test_a_source_that_one_comes_back_to_has_its_log_and_its_numbers(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scene.counting.add(((0.5, 0.9), (0.5, 0.1)), "Door")
+    for i in range(12):
+        x = 10.0 + 8 * i
+        scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+    scene.counting.set_source("camera:Webcam")
+    assert scene.counting.log == () and scene.counting.values == ()
+    scene.counting.set_source("clip.mp4")
+    assert [event.kind for event in scene.counting.log] == ["began", "crossed", "total", "total"]
+    assert [values.last[-1] for values in scene.counting.values if len(values.last)] == [1, 0]
+    monkeypatch.setattr("gui.counting.SOURCES", 3)
+    for other in "abc":
+        scene.counting.set_source(other)
+    scene.counting.set_source("clip.mp4")
+    assert [place.name for place in scene.counting.places] == ["Door"]
+    assert not any(len(values.seconds) for values in scene.counting.values), "memory is bounded"
+
+
 def test_what_is_remembered_may_be_damaged(scene: Scene) -> None:
     scene.counting.add(LEFT)
     key = next(key for key in scene.settings._store.allKeys() if key.startswith("counting/") and len(key) > 20)
