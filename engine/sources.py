@@ -41,6 +41,8 @@ Kind: TypeAlias = Literal["camera", "video", "pictures", "screen", "moving digit
 
 _TRY_OTHER = "Choose another file, or try the built-in moving digits."
 _RETRY_SECONDS = 1.0  # between two attempts to open a camera that was unplugged
+_TRIES = 3  # to read on in a remote file, in one place; then it is damaged there
+_UNSURE = 1.0  # seconds by which a header may promise too much: it often only estimates
 _PICTURE_SECONDS = 1.0  # for which each picture of a folder is shown
 _KEPT_FRAMES, _KEPT_BYTES = 24, 128 << 20  # of a video, so that one can step back without decoding it again
 _SKIPPED = 12  # frames that are decoded for nothing rather than looking for the key frame before them
@@ -91,6 +93,20 @@ class FrameSource(Protocol):
         ...
 
     def close(self) -> None: ...
+
+
+class _BrokenOff(EngineError):
+    """A remote file gives no frame where its header promises one: the connection may be lost, or the file damaged.
+
+    Attributes:
+        index: of the frame that is missing.
+        believe: to be called to take this for the end of the file.
+    """
+
+    def __init__(self, title: str, index: int, believe: Callable[[], None]) -> None:
+        super().__init__(f"Nothing comes from {title} any more.", "Open it again.")
+        self.index = index
+        self.believe = believe
 
 
 # ----------------------------------------------------------------------------------------------------- opening
@@ -271,6 +287,7 @@ class _VideoSource:
         believed = promised > 0 and (remote or promised * 40 <= _size_of(Path(address)))
         frames = int(promised) if believed else None
         live = remote and frames is None  # otherwise it is a file that lies elsewhere
+        self._remote = remote
         self.info = SourceInfo(title, "video", width, height, fps, frames, live)
         self._begun = time.perf_counter()
         self._index = 0  # of the frame that is read next
@@ -285,14 +302,21 @@ class _VideoSource:
         if image is None:
             image = self._decode()
         if image is None:
-            if not self.info.live:  # now the number of frames is known, whatever the header says
-                self.info = dataclasses.replace(self.info, frames=self._end())
+            missing = (self.info.frames or 0) - self._index
+            if self._remote and missing > _UNSURE * self.info.fps:
+                raise _BrokenOff(self.info.title, self._index, self._find_end)
+            if not self.info.live:
+                self._find_end()
             return None
         now = time.perf_counter()
         clock = now - self._begun if self.info.live else self._index / self.info.fps
         frame = Frame(image, self.info.title, self._index, now, clock=clock)
         self._index += 1
         return frame
+
+    def _find_end(self) -> None:
+        """Now the number of frames is known, whatever the header says."""
+        self.info = dataclasses.replace(self.info, frames=self._end())
 
     def _end(self) -> int:
         """How many frames there are, where there is none at `_index`: after a jump the last one may lie far before."""
@@ -558,7 +582,8 @@ class CaptureState:
     """What a capture is doing.
 
     Attributes:
-        phase: "waiting": the camera was unplugged or the stream broke off, and is opened again as soon as it is back.
+        phase: "waiting": the camera was unplugged, or the stream or remote file broke off; it is opened again as soon
+            as it is back, a file at the place where it was.
         info: of the source, once it was open; `frames` is corrected at the end of a file whose header was wrong.
         position: frames handed on, or index of the next one in something that can be sought in.
         error: why it failed or waits; while playing: why a picture was left out, told once for each.
@@ -594,6 +619,7 @@ class Capture:
         self._wake = Flag()
         self._ending = False
         self._position = 0
+        self._broken_off = (-1, 0)  # a remote file: at which index, how many times in a row
         self._left_out: set[int] = set()  # pictures of which has been told that they cannot be read
         self._info: SourceInfo | None = None
         self._worker = Worker("capture", self._run)
@@ -689,6 +715,12 @@ class Capture:
                 with _explained(source):
                     frame = source.read()
                 failures = 0
+            except _BrokenOff as broken:
+                if self._try_again(broken.index):
+                    return True
+                with _explained(source):
+                    broken.believe()
+                frame = None
             except EngineError as error:
                 failures += 1
                 if source.info.kind != "pictures" or failures > (source.info.frames or 0):
@@ -713,6 +745,7 @@ class Capture:
                 self._position = 0
                 continue
             self._position = frame.index + 1
+            self._broken_off = (-1, 0)
             self._on_frame(frame)
             if source.info.kind == "camera" or (source.info.live and source.info.kind == "video"):
                 continue  # its own pace: read waits for the next frame
@@ -724,6 +757,17 @@ class Capture:
                 self._wake.wait(due - now)
                 now = time.perf_counter()
         return False
+
+    def _try_again(self, index: int) -> bool:
+        """A remote file broke off there: whether to open it again, and go on there."""
+        before, times = self._broken_off
+        times = times + 1 if index == before else 1
+        self._broken_off = (index, times)
+        if times > _TRIES:
+            return False
+        with self._lock:
+            self._seek = index if self._seek is None else self._seek
+        return True
 
     def _rest(self, source: FrameSource) -> None:
         """The end of a file: wait until somebody wants to see more of it."""
@@ -745,7 +789,7 @@ class Capture:
             return
 
     def _reopen(self) -> FrameSource | None:
-        """A camera that was unplugged or a stream that broke off, once it is back."""
+        """A camera that was unplugged, or a stream or remote file that broke off, once it is back."""
         name = self._info.title if self._info else self._spec
         if self._info is not None and self._info.kind == "camera":
             self._spec = f"camera:{name}"  # by name: its number may be another one when it comes back

@@ -562,8 +562,8 @@ class LiveStage(QWidget):
             self._resume = self.playing or coming
             if state is None or state.info is None or state.info.live:
                 self._bridge.close_source()  # also one that is only being opened, which might play unseen
-            elif self.playing and source is not None:
-                source.pause()
+            elif self._resume and source is not None:
+                source.pause()  # also a remote file that broke off, which would go on unseen
 
     def set_subject(self, faces: bool) -> None:
         """What is looked for: faces (for which digits that move are nothing to look at), or anything."""

@@ -495,6 +495,116 @@ def test_unplugged_camera_goes_on_when_it_is_back(fake_camera: type[FakeDevice])
     assert watcher.phases == ["opening", "playing", "waiting", "playing", "waiting"]
 
 
+# --- files behind the network
+
+
+class FakeFile:
+    """Stands in for OpenCV's reader of a file behind http: 40 frames are promised, each as bright as its number."""
+
+    connections: ClassVar[int]
+    broken: ClassVar[dict[int, int]]  # the first frame that does not come any more, by number of the connection
+    later: ClassVar[int] = 40  # and in all connections after those
+
+    def __init__(self, *_: Any) -> None:
+        type(self).connections += 1
+        self.end = type(self).broken.get(self.connections, type(self).later)
+        self.place = 0
+
+    def isOpened(self) -> bool:
+        return True
+
+    def grab(self) -> bool:
+        return self.read()[0]
+
+    def read(self) -> tuple[bool, Any]:
+        if self.place >= self.end:
+            return False, None
+        self.place += 1
+        return True, np.full((6, 8, 3), self.place - 1, np.uint8)
+
+    def set(self, _: int, place: float) -> bool:
+        self.place = int(place)
+        return True
+
+    def get(self, what: int) -> float:
+        return {cv2.CAP_PROP_FPS: 200.0, cv2.CAP_PROP_FRAME_COUNT: 40.0}[what]
+
+    def release(self) -> None:
+        pass
+
+
+@pytest.fixture
+def fake_file(monkeypatch: pytest.MonkeyPatch) -> type[FakeFile]:
+    class File(FakeFile):
+        connections: ClassVar[int] = 0
+        broken: ClassVar[dict[int, int]] = {}
+
+    monkeypatch.setattr(sources.cv2, "VideoCapture", File)
+    monkeypatch.setattr(sources, "_RETRY_SECONDS", 0.01)
+    monkeypatch.setattr(sources, "_UNSURE", 0.01)
+    return File
+
+
+REMOTE = "http://somewhere/clip.mp4"
+
+
+def test_a_remote_file_that_stalls_goes_on_where_it_was(fake_file: type[FakeFile]) -> None:
+    fake_file.broken = {1: 20, 2: 20, 3: 30}
+    watcher = Watcher()
+    playing = capture(REMOTE, watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    playing.stop()
+    assert [frame.index for frame in watcher.frames] == list(range(40))
+    assert [int(frame.image[0, 0, 0]) for frame in watcher.frames] == list(range(40)), "and it is those frames"
+    assert watcher.phases == ["opening", "playing", *3 * ["waiting", "playing"], "ended"]
+    assert {state.info.frames for state in watcher.states if state.info} == {40}
+    assert all((state.error is not None) == (state.phase == "waiting") for state in watcher.states)
+
+
+def test_a_place_of_a_remote_file_that_was_looked_for_is_shown_when_it_is_back(fake_file: type[FakeFile]) -> None:
+    fake_file.broken = {1: 20}
+    watcher = Watcher()
+    playing = capture(REMOTE, watcher)
+    playing.pause()
+    playing.start()
+    watcher.wait(lambda: "paused" in watcher.phases)
+    playing.seek(30)
+    watcher.wait(lambda: len(watcher.frames) == 1)
+    playing.stop()
+    assert watcher.frames[0].index == 30
+    assert watcher.phases == ["opening", "paused", "waiting", "paused"]
+
+
+def test_a_remote_file_that_is_damaged_ends_there(fake_file: type[FakeFile]) -> None:
+    fake_file.later = 20
+    watcher = Watcher()
+    playing = capture(REMOTE, watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    assert [frame.index for frame in watcher.frames] == list(range(20))
+    assert fake_file.connections == 4 and watcher.phases.count("waiting") == 3
+    assert watcher.states[-1].info is not None
+    assert watcher.states[-1].info.frames == 20
+    playing.resume()
+    watcher.wait(lambda: watcher.phases.count("ended") == 2)
+    playing.stop()
+    assert fake_file.connections == 4, "now one knows"
+
+
+def test_a_header_that_promises_a_little_too_much_is_no_stall(
+    fake_file: type[FakeFile], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sources, "_UNSURE", 1.0)
+    fake_file.later = 38
+    watcher = Watcher()
+    playing = capture(REMOTE, watcher)
+    playing.start()
+    watcher.wait(lambda: "ended" in watcher.phases)
+    playing.stop()
+    assert len(watcher.frames) == 38 and watcher.phases == ["opening", "playing", "ended"]
+
+
 # --- real videos
 
 

@@ -98,6 +98,18 @@ def test_leaving_the_stage_stops_the_video_and_coming_back_goes_on(window: MainW
     qtbot.waitUntil(lambda: window.live.playing)
 
 
+def test_a_remote_file_that_broke_off_does_not_go_on_unseen(window: MainWindow, qtbot, video: Path) -> None:
+    window.set_mode("live")
+    window.live.open(str(video))
+    qtbot.waitUntil(lambda: window.live.playing and showing(window) > 1, timeout=20_000)
+    info = window.bridge.source_state.info
+    window.bridge.capture.emit(CaptureState("waiting", info, 2, EngineError("Nothing comes any more.")))
+    window.set_mode("draw")  # and now it comes back
+    qtbot.waitUntil(lambda: window.bridge.source_state.phase == "paused")
+    window.set_mode("live")
+    qtbot.waitUntil(lambda: window.live.playing)
+
+
 def test_leaving_while_a_source_opens_closes_it_and_coming_back_opens_it_again(window: MainWindow, qtbot) -> None:
     window.set_mode("live")
     played: list[object] = []
