@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from engine.concurrency import Worker as Worker
     from engine.concurrency import on_thread_failure as on_thread_failure
     from engine.counting import Counter as Counter
+    from engine.counting import CountLog as CountLog
     from engine.counting import CountState as CountState
     from engine.counting import Event as Event
     from engine.counting import Line as Line
@@ -127,8 +128,8 @@ if TYPE_CHECKING:
 _HOMES = {
     "engine.access": "AccessLog AccessRules",
     "engine.concurrency": "Latest Lock Worker on_thread_failure",
-    "engine.counting": "Counter CountState Event Line Place Values Zone places_from_json places_to_json write_log "
-    "write_values",
+    "engine.counting": "Counter CountLog CountState Event Line Place Values Zone places_from_json places_to_json "
+    "write_log write_values",
     "engine.downloads": "megabytes",
     "engine.errors": "Cancelled EngineError",
     "engine.export": "DetectionExport",

@@ -8,6 +8,7 @@ and the numbers over time. Pure NumPy; nothing here waits, and memory stays boun
 from __future__ import annotations
 
 import collections
+import contextlib
 import csv
 import datetime
 import io
@@ -51,6 +52,8 @@ _TREMBLES, _NEAREST, _FARTHEST = 0.1, 0.006, 0.03
 _FORGOTTEN = 2.0  # seconds after which a thing that is not seen is not waited for
 _TAKEN_OVER = 1.0  # the same for one that may have got another number
 _LOG_KEPT = 5000  # events
+_LARGEST = 4_000_000  # bytes of a log on the disk, of which the newest events then stay
+_LOGS = 200  # of them
 _POINTS = 4000  # of one curve
 _FINEST = 0.1  # seconds between two of them, until they are too many
 
@@ -253,6 +256,7 @@ class Counter:
         self._kept: list[_ZoneMemory | _LineMemory] = []
         self._tracks: dict[int, _Track] = {}
         self._log: collections.deque[Event] = collections.deque(maxlen=_LOG_KEPT)
+        self._news: collections.deque[Event] = collections.deque(maxlen=_LOG_KEPT)  # of it, what is not written yet
         self._source: str | None = None
         self._clock: float | None = None  # of the source, at the newest frame
         self._ahead = 0.0  # what our clock is ahead of the source's: a camera's begins anew when it is plugged in again
@@ -279,6 +283,16 @@ class Counter:
     def log(self) -> tuple[Event, ...]:
         """What has happened, the newest last, and no more than some thousands of it."""
         return tuple(self._log)
+
+    def take_news(self) -> tuple[Event, ...]:
+        """What has come into the log since this was asked last, for whoever writes it down."""
+        news = tuple(self._news)
+        self._news.clear()
+        return news
+
+    def recall(self, log: Iterable[Event]) -> None:
+        """This has happened before, as was written down then."""
+        self._log = collections.deque((*log, *self._log), maxlen=_LOG_KEPT)
 
     def values(self) -> tuple[Values, ...]:
         """The numbers over time of every place. They are thinned so that hours find room.
@@ -345,6 +359,7 @@ class Counter:
     def start_again(self) -> None:
         """Forget all numbers and the log; the places stay."""
         self._log.clear()
+        self._news.clear()
         self._pending.clear()
         self._source, self._clock, self._ahead, self._lap, self._live = None, None, 0.0, 1, False
         self._tracks.clear()
@@ -399,6 +414,7 @@ class Counter:
                 events += self._cross(memory, detections, where, counted, size, own, now)
                 memory.note(own)
         self._log.extend(events)
+        self._news.extend(events)
         self._state = self._summary(own, (*self._pending, *events))
         self._pending.clear()
         return self._state
@@ -444,6 +460,8 @@ class Counter:
         began = Event(wall, clock, "began", source)
         if self._log and self._log[-1].kind == "began":
             self._log.pop()  # gone through by hand: only where it ended is of interest
+            if self._news:
+                self._news.pop()
         if self._kept:
             self._tell(began)
 
@@ -472,6 +490,7 @@ class Counter:
     def _tell(self, event: Event) -> None:
         """Something has happened between two frames."""
         self._log.append(event)
+        self._news.append(event)
         self._pending.append(event)
 
     def _forget_passages(self, memory: _LineMemory) -> None:
@@ -794,6 +813,82 @@ def write_log(path: Path, log: Sequence[Event]) -> None:
     _write_table(path, LOG_COLUMNS, rows)
 
 
+class CountLog:
+    """What has happened at one source, in a file that is only added to while there is room in it.
+
+    A line an event. What is damaged, such as the line at which the program was killed, is passed over.
+    """
+
+    def __init__(self, name: str) -> None:
+        """`name`: of the source, as a file may be called."""
+        self.path = store.data_folder() / "counting" / f"{name}.jsonl"
+
+    def read(self) -> tuple[Event, ...]:
+        """The newest of it, at most as many as a `Counter` keeps; nothing was written: nothing.
+
+        Raises:
+            EngineError: it cannot be read.
+        """
+        try:
+            lines = self.path.read_bytes().splitlines()
+        except FileNotFoundError:
+            return ()
+        except OSError as error:
+            raise EngineError(
+                f"What has been counted here before could not be read: {error.strerror or error}.",
+                f"Check that {self.path} may be read.",
+            ) from error
+        events: list[Event] = []
+        for event in map(_event, lines):
+            if event is None:
+                continue
+            if event.kind == "began" and events and events[-1].kind == "began":
+                events.pop()  # as in a log that was never closed
+            events.append(event)
+        return tuple(events[-_LOG_KEPT:])
+
+    def append(self, events: Sequence[Event]) -> None:
+        """This has happened since.
+
+        Raises:
+            WriteError: the folder cannot be written to or the disk is full.
+        """
+        # Each line begins with its end: what follows half a line is still a line of its own.
+        data = "".join(f"\n{json.dumps(_row(event), ensure_ascii=False)}" for event in events).encode()
+        try:
+            new = not self.path.exists()
+            self.path.parent.mkdir(parents=True, exist_ok=True)
+            with self.path.open("ab") as file:
+                file.write(data)
+                size = file.tell()
+            if size > _LARGEST:
+                kept = b"".join(b"\n" + line for line in self.path.read_bytes().splitlines()[-_LOG_KEPT:])
+                store.replace_file(self.path, lambda temporary: temporary.write_bytes(kept))
+        except OSError as error:
+            raise store.write_error(self.path, error) from error
+        if new:
+            self._make_room()
+
+    def remove(self) -> None:
+        """Forget it.
+
+        Raises:
+            WriteError: it is still there.
+        """
+        try:
+            self.path.unlink(missing_ok=True)
+        except OSError as error:
+            raise store.write_error(self.path, error) from error
+
+    def _make_room(self) -> None:
+        """The logs of sources at which nothing has happened for the longest go."""
+        with contextlib.suppress(OSError):  # another window may do the same
+            logs = sorted(self.path.parent.glob("*.jsonl"), key=lambda path: path.stat().st_mtime_ns)
+            for path in logs[:-_LOGS]:
+                if path != self.path:
+                    path.unlink(missing_ok=True)
+
+
 def write_values(path: Path, values: Sequence[Values]) -> None:
     """The numbers over time as a table with `VALUE_COLUMNS`, one stretch of time of one place a line, UTF-8.
 
@@ -815,6 +910,23 @@ def _write_table(path: Path, columns: Sequence[str], rows: Iterable[Sequence[obj
     writer.writerows(rows)
     data = text.getvalue().encode()
     store.replace_file(path, lambda temporary: temporary.write_bytes(data))
+
+
+def _row(event: Event) -> list[object]:
+    return [event.time, event.clock, event.kind, event.place, event.label, event.direction, event.number]
+
+
+def _event(line: bytes) -> Event | None:
+    """An event from a line of a `CountLog`; None: it is none."""
+    try:
+        moment, clock, kind, place, label, direction, number = json.loads(line)
+        event = Event(float(moment), float(clock), kind, place, label, direction, int(number))
+        datetime.datetime.fromtimestamp(event.time)
+    except (ValueError, TypeError, OverflowError, OSError, RecursionError):
+        return None
+    words = ("left", "right", "up", "down") if kind in ("crossed", "total") else ("",)
+    well = kind in get_args(Happening) and isinstance(place, str) and isinstance(label, str) and direction in words
+    return event if well and math.isfinite(event.clock) else None
 
 
 def _to_dict(place: Place) -> dict[str, Any]:

@@ -6,14 +6,27 @@ whoever shows them. Nothing here is a widget. What is counted is what `Sight` sh
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from PySide6.QtCore import QObject, Signal
+from PySide6.QtCore import QObject, QTimer, Signal
 
-from engine import Counter, CountState, EngineError, Line, Place, Values, Zone, places_from_json, places_to_json
+from engine import (
+    Counter,
+    CountLog,
+    CountState,
+    EngineError,
+    Line,
+    Place,
+    Values,
+    Zone,
+    places_from_json,
+    places_to_json,
+)
 from gui.overlay import Area, Overlay
 from gui.settings import Settings
 from gui.sight import Sight
@@ -27,6 +40,7 @@ Points: TypeAlias = tuple[tuple[float, float], ...]
 COLOURS = ("#56b4e9", "#e69f00", "#009e73", "#cc79a7", "#8976ff", "#9a8b2f")
 ARROWS = {"right": "→", "left": "←", "down": "↓", "up": "↑"}
 UNDONE = 100  # steps that can be undone
+SAVED = 2000  # milliseconds after which what has happened is written down
 SOURCES = 24  # of which the numbers are kept while the window is open
 ON, NOTICE, SOUND = "counting/on", "counting/notice", "counting/sound"
 READY: dict[str, tuple[str, Points]] = {
@@ -45,7 +59,8 @@ READY: dict[str, tuple[str, Points]] = {
 class Counting(QObject):
     """The places of the source that plays, and what is counted in them.
 
-    While the window is open every source keeps its numbers, its chart and its log, so one can go back to it.
+    While the window is open every source keeps its numbers, its chart and its log, so one can go back to it. The log
+    is also written to the disk, in a thread, and read again when the source is opened next time.
 
     Attributes:
         places: the zones and lines.
@@ -57,7 +72,7 @@ class Counting(QObject):
         counted(): there are new numbers.
         redraw(): something else is to be drawn over the frame that is shown.
         alarm(str): one begins; in words.
-        failed(EngineError): what was remembered cannot be read.
+        failed(EngineError): what was remembered cannot be read, or what has happened cannot be written down.
     """
 
     changed = Signal()
@@ -67,14 +82,33 @@ class Counting(QObject):
     failed = Signal(object)
 
     def __init__(
-        self, settings: Settings, sight: Sight, *, live: Callable[[], bool], parent: QObject | None = None
+        self,
+        settings: Settings,
+        sight: Sight,
+        *,
+        live: Callable[[], bool],
+        call: Callable[[Callable[[], Any], Callable[[Any], None]], None],
+        parent: QObject | None = None,
     ) -> None:
-        """`live`: whether what plays cannot be gone back in."""
+        """The parts of the window that it needs.
+
+        Args:
+            live: whether what plays cannot be gone back in.
+            call: runs something in a thread and gives what it returns to its second argument here.
+        """
         super().__init__(parent)
-        self._settings, self._sight, self._live = settings, sight, live
+        self._settings, self._sight, self._live, self._call = settings, sight, live, call
         self._counter = Counter()
         self._counters: dict[str, Counter] = {}  # of each source that was open, the one that plays last
         self._key = ""
+        self._disk: collections.deque[tuple[Callable[[], Any], Callable[[Any], None]]] = collections.deque()
+        self._unread: set[Counter] = set()  # those whose log is still to be read
+        self._busy = False  # the first of what was to be done on the disk is being done
+        self._told = False  # that the disk is not to be had
+        self._saving = QTimer(self)
+        self._saving.setSingleShot(True)
+        self._saving.setInterval(SAVED)
+        self._saving.timeout.connect(self._save)
         self._active = False
         self._last: Result | None = None
         self._before: list[tuple[tuple[Place, ...], str]] = []  # the places and what was chosen, step by step
@@ -200,8 +234,11 @@ class Counting(QObject):
         self._settings.set(SOUND, self.sound)
 
     def start_again(self) -> None:
-        """All numbers from nothing, and an empty log."""
+        """All numbers from nothing, and an empty log, also on the disk."""
         self._counter.start_again()
+        self._unread.discard(self._counter)
+        if self._key:
+            self._do(self._log_file(self._key).remove)
         self._count_again()
         self.counted.emit()
         self.redraw.emit()
@@ -220,11 +257,12 @@ class Counting(QObject):
         self._last = None
         if key == self._key:
             return
-        self._counter.rest()
+        self._rest()
         self._key = key
-        known = key in self._counters
-        self._counter = self._counters.pop(key) if known else Counter(self._remembered(key))
-        self._counters[key] = self._counter
+        known = self._counters.pop(key, None)
+        self._counter = self._counters[key] = Counter(self._remembered(key)) if known is None else known
+        if known is None:
+            self._read(self._counter, key)
         for oldest in list(self._counters)[:-SOURCES]:
             del self._counters[oldest]
         self._before.clear()
@@ -279,6 +317,74 @@ class Counting(QObject):
             return ""
         forth, back = (ARROWS[direction] for direction in place.directions)
         return f"{forth} {line.forth} · {back} {line.back}"
+
+    def close(self) -> None:
+        """Write down what is not written yet. To be called when nothing is done in threads any more."""
+        self._busy = True
+        self._rest()
+        for work, _ in self._disk:
+            with contextlib.suppress(EngineError):  # nobody is there to be told
+                work()
+        self._disk.clear()
+
+    # the disk -------------------------------------------------------------------------------------------------------
+
+    def _rest(self) -> None:
+        """The source that has played is left."""
+        self._counter.rest()
+        self._save()
+
+    def _save(self) -> None:
+        self._saving.stop()
+        news = self._counter.take_news()
+        if news and self._key:
+            log = self._log_file(self._key)
+            self._do(lambda: log.append(news))
+
+    def _read(self, counter: Counter, key: str) -> None:
+        """What has happened at a source before the window was opened, or before too many others were."""
+
+        def done(log: tuple[Event, ...]) -> None:
+            if counter in self._unread:
+                self._unread.discard(counter)
+                counter.recall(log)
+                self.counted.emit()
+
+        self._unread.add(counter)
+        self._do(self._log_file(key).read, done)
+
+    @staticmethod
+    def _log_file(key: str) -> CountLog:
+        return CountLog(key.rpartition("/")[2])
+
+    def _do(self, work: Callable[[], Any], done: Callable[[Any], None] = lambda _: None) -> None:
+        """Do something on the disk in a thread, one after the other, and then `done(what it has returned)` here."""
+        self._disk.append((work, done))
+        self._do_next()
+
+    def _do_next(self) -> None:
+        if self._busy or not self._disk:
+            return
+        work, done = self._disk.popleft()
+        self._busy = True
+
+        def attempt() -> tuple[Any, EngineError | None]:
+            try:
+                return work(), None
+            except EngineError as error:
+                return None, error
+
+        def attempted(outcome: tuple[Any, EngineError | None]) -> None:
+            value, error = outcome
+            self._busy = False
+            if error is None:
+                done(value)
+            elif not self._told:  # it is tried every few seconds
+                self._told = True
+                self.failed.emit(error)
+            self._do_next()
+
+        self._call(attempt, attempted)
 
     # inside ---------------------------------------------------------------------------------------------------------
 
@@ -340,6 +446,8 @@ class Counting(QObject):
             numbering=f"{result.model} {result.generation}",
             live=self._live(),
         )
+        if state.events and not self._saving.isActive():
+            self._saving.start()
         for event in state.events:
             place = self.place(event.place)
             if event.kind == "alarm" and isinstance(place, Zone):

@@ -209,7 +209,9 @@ class MainWindow(QMainWindow):
         self.inside: InsidePanel = InsidePanel()
         self.live: LiveStage = LiveStage(self.bridge, self.settings, self.sight, self.companions)
         self.faces: FacesMode = FacesMode(self.bridge, self.settings, live=self.live, answer=self.answer, parent=self)
-        self.counting: Counting = Counting(self.settings, self.sight, live=lambda: self.live.endless, parent=self)
+        self.counting: Counting = Counting(
+            self.settings, self.sight, live=lambda: self.live.endless, call=self.bridge.call, parent=self
+        )
         self.place_tool: PlaceTool = PlaceTool(self.live.picture, self.counting)
         self.counting_room: Later = Later(self._make_counting)
         self.live.picture.layers.append(self.counting.over)
@@ -286,6 +288,7 @@ class MainWindow(QMainWindow):
         self.live.close_recording()
         self.companions.close()
         self.bridge.close()
+        self.counting.close()
         if self.labeller is not None:
             self.labeller.finish()
         self.faces.close()

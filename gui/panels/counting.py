@@ -414,7 +414,10 @@ class CountingPanel(QWidget):
         box.setIcon(QMessageBox.Icon.Question)
         box.setWindowTitle("Start again?")
         box.setText("Begin to count from nothing?")
-        box.setInformativeText("The numbers, the chart and the log are emptied. The zones and lines stay.")
+        box.setInformativeText(
+            "The numbers, the chart and the log of this source are emptied, also what the log holds of earlier days. "
+            "The zones and lines stay."
+        )
         yes = box.addButton("Start again", QMessageBox.ButtonRole.DestructiveRole)
         box.setDefaultButton(box.addButton("Go on", QMessageBox.ButtonRole.RejectRole))
         box.setAttribute(Qt.WidgetAttribute.WA_DeleteOnClose)
@@ -481,9 +484,12 @@ class LogModel(QAbstractTableModel):
     def data(self, index: QModelIndex | QPersistentModelIndex, role: int = Qt.ItemDataRole.DisplayRole) -> Any:
         event = self._events[len(self._events) - 1 - index.row()]
         if role in (Qt.ItemDataRole.DisplayRole, Qt.ItemDataRole.ToolTipRole):
-            if index.column() == 0:
-                return f"{datetime.fromtimestamp(event.time):%H:%M:%S} · {time_words(event.clock, tenths=True)}"
-            return event_words(event)
+            if index.column():
+                return event_words(event)
+            moment = datetime.fromtimestamp(event.time)
+            if moment.date() != datetime.now().date():
+                return f"{moment:%Y-%m-%d %H:%M:%S}"
+            return f"{moment:%H:%M:%S} · {time_words(event.clock, tenths=True)}"
         if role == Qt.ItemDataRole.ForegroundRole:
             return theme.colour({"alarm": "danger", "began": "dim"}.get(event.kind, "text"))
         return None

@@ -7,6 +7,7 @@ import dataclasses
 import itertools
 import json
 import math
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -19,6 +20,7 @@ from engine.counting import (
     MOST_PLACES,
     VALUE_COLUMNS,
     Counter,
+    CountLog,
     CountState,
     Line,
     Place,
@@ -629,6 +631,85 @@ def test_log_and_numbers_become_tables(tmp_path: Path) -> None:
     assert tuple(rows[0]) == VALUE_COLUMNS
     assert rows[1] == ["0.0", 'shelf, "A"', "in the zone", "1", "1", "1"]
     assert rows[-1][1:] == ["door", "right", "1", "1", "1"]
+
+
+def test_a_log_is_written_down_bit_by_bit_and_read_again(own_home: Path) -> None:
+    scene = Scene(dataclasses.replace(LEFT, name="Régal\u2028 „A“", below=1, seconds=0.5), UPRIGHT)
+    log = CountLog("clip")
+    assert log.read() == ()
+    for _ in range(2):
+        scene.clock = 0.0
+        scene.walk(steps((100, 240), (540, 240)))
+        scene.stay(2)
+        log.append(scene.counter.take_news())
+    assert scene.counter.take_news() == ()
+    scene.counter.rest()
+    log.append(scene.counter.take_news())
+    assert {event.kind for event in scene.counter.log} == {"began", "crossed", "alarm", "over", "total"}
+    assert log.read() == scene.counter.log
+    again = Scene(UPRIGHT)
+    again.see()
+    again.counter.recall(log.read())
+    assert again.counter.log[:-1] == scene.counter.log and again.counter.log[-1].kind == "began"
+    again.counter.start_again()
+    assert again.counter.log == () == again.counter.take_news()
+    log.remove()
+    log.remove()
+    assert log.read() == () and not log.path.exists()
+
+
+def test_going_through_a_video_by_hand_is_one_line_on_the_disk_too(own_home: Path) -> None:
+    scene, log = Scene(LEFT), CountLog("clip")
+    for moment in (9.0, 8.0, 5.0, 2.0):
+        scene.clock = moment
+        scene.see()
+        if moment != 8.0:
+            log.append(scene.counter.take_news())
+    assert log.read() == scene.counter.log
+
+
+def test_what_is_damaged_in_a_log_is_passed_over(own_home: Path) -> None:
+    log = CountLog("clip")
+    scene = Scene(UPRIGHT)
+    scene.walk(steps((100, 240), (540, 240)))
+    log.append(scene.counter.log)
+    whole = log.path.read_bytes()
+    damage = (b"", b"\xff\xfe", b"{}", b"7", b"[" * 100_000, b'[1, 2, "began"]', b'[NaN, 0, "began", "a", "", "", 0]')
+    damage += (b'[1e300, 0, "began", "a", "", "", 0]', b'[1, 0, "seen", "a", "", "", 0]', b'[1, 0, [], "a", "", "", 0]')
+    damage += (b'[1, 0, "crossed", "a", "b", "away", 1]', b'[1, Infinity, "began", "a", "", "", 0]', whole[:40])
+    log.path.write_bytes(b"\n".join(damage))
+    log.append(scene.counter.log)
+    assert log.read() == scene.counter.log, "also after half a line"
+
+
+def test_logs_on_the_disk_are_bounded(own_home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("engine.counting._LOG_KEPT", 50)
+    monkeypatch.setattr("engine.counting._LARGEST", 20_000)
+    monkeypatch.setattr("engine.counting._LOGS", 3)
+    scene = Scene(UPRIGHT)
+    scene.walk(steps((100, 240), (540, 240)))
+    crossed = scene.counter.log[1]
+    log = CountLog("door")
+    for number in range(100):
+        log.append([dataclasses.replace(crossed, number=10 * number + i) for i in range(10)])
+        assert log.path.stat().st_size < 21_000
+    assert [event.number for event in log.read()] == list(range(950, 1000))
+    for index in range(6):
+        other = CountLog(f"camera {index}")
+        other.append([crossed])
+        os.utime(other.path, (index, index))
+    assert sorted(path.stem for path in log.path.parent.iterdir()) == ["camera 4", "camera 5", "door"]
+
+
+def test_a_log_that_cannot_be_read_or_written_is_told(own_home: Path) -> None:
+    log = CountLog("clip")
+    log.path.mkdir(parents=True)
+    with pytest.raises(EngineError, match="could not be read"):
+        log.read()
+    with pytest.raises(WriteError):
+        log.append([])
+    with pytest.raises(WriteError):
+        log.remove()
 
 
 def test_a_table_that_cannot_be_written_is_told(tmp_path: Path) -> None:

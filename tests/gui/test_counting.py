@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import csv
+import datetime
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -27,10 +29,15 @@ from gui.window import MainWindow
 from tests.gui.conftest import open_window, write_detector
 from tests.gui.test_sight import CLASSES, card, result
 
+DOOR = ((0.5, 0.9), (0.5, 0.1))
 LEFT = ((0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0))
 PERSON = ("person", 0.9, (10.0, 20.0, 30.0, 60.0))  # in the left half of 120 × 80 pixels
 OTHER = ("person", 0.4, (40.0, 20.0, 56.0, 60.0))
 CAR = ("car", 0.8, (90.0, 20.0, 110.0, 60.0))
+
+
+def at_once(work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+    done(work())
 
 
 class Scene:
@@ -42,7 +49,8 @@ class Scene:
         self.sight = Sight(self.settings)
         self.sight.set_card(card())
         self.picture = LivePicture(self.sight)
-        self.counting = Counting(self.settings, self.sight, live=lambda: False)
+        self.errands: list[tuple[Callable[[], Any], Callable[[Any], None]]] | None = None
+        self.counting = Counting(self.settings, self.sight, live=lambda: False, call=self.call)
         self.picture.layers.append(self.counting.over)
         self.counting.redraw.connect(self.picture.refresh)
         self.counting.set_active(True)
@@ -55,6 +63,13 @@ class Scene:
         self.picture.resize(480, 320)
         self.picture.show()
         qtbot.waitExposed(self.picture)
+
+    def call(self, work: Callable[[], Any], done: Callable[[Any], None]) -> None:
+        """At once, or as soon as somebody does what is in `errands`."""
+        if self.errands is None:
+            at_once(work, done)
+        else:
+            self.errands.append((work, done))
 
     def see(self, *found: Any, tracks: tuple[int, ...] | None = None, seconds: float = 0.1) -> Result:
         for _ in range(max(1, round(seconds * 10))):
@@ -73,6 +88,12 @@ class Scene:
     def click(self, *points: tuple[float, float]) -> None:
         for x, y in points:
             self.qtbot.mouseClick(self.picture, Qt.MouseButton.LeftButton, pos=self.at(x, y))
+
+    def walk(self) -> None:
+        """A person goes to the right, through the middle of the picture."""
+        for i in range(12):
+            x = 10.0 + 8 * i
+            self.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
 
     def key(self, key: Qt.Key) -> None:
         self.qtbot.keyClick(self.picture, key)
@@ -127,9 +148,7 @@ def test_a_line_is_two_clicks(scene: Scene) -> None:
     scene.click((0.5, 0.9), (0.5, 0.1))
     (line,) = scene.counting.places
     assert isinstance(line, Line) and near(line.corners, ((0.5, 0.9), (0.5, 0.1)))
-    for i in range(12):
-        x = 10.0 + 8 * i
-        scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+    scene.walk()
     assert scene.numbers() == ["→ 1 · ← 0"]
 
 
@@ -293,7 +312,7 @@ def test_switched_off_or_elsewhere_nothing_is_counted_or_drawn(scene: Scene) -> 
     scene.counting.add(LEFT)
     scene.counting.set_on(False)
     assert scene.picture.overlay.areas == () and scene.numbers() == [""]
-    assert not Counting(scene.settings, scene.sight, live=lambda: False).on, "remembered"
+    assert not Counting(scene.settings, scene.sight, live=lambda: False, call=at_once).on, "remembered"
     scene.counting.set_on(True)
     assert scene.numbers() == ["1"] and len(scene.picture.overlay.areas) == 1
     scene.counting.set_active(False)
@@ -313,7 +332,7 @@ def test_places_are_remembered_for_each_source(scene: Scene) -> None:
     scene.counting.add(READY["whole"][1], "Whole picture")
     scene.counting.set_source("clip.mp4")
     assert scene.counting.places == places
-    again = Counting(Settings(), scene.sight, live=lambda: False)
+    again = Counting(Settings(), scene.sight, live=lambda: False, call=at_once)
     again.set_source("camera:Webcam")
     assert [place.name for place in again.places] == ["Whole picture"]
     again.remove("Whole picture")
@@ -325,10 +344,8 @@ def test_places_are_remembered_for_each_source(scene: Scene) -> None:
 def test_a_source_that_one_comes_back_to_has_its_log_and_its_numbers(
     scene: Scene, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scene.counting.add(((0.5, 0.9), (0.5, 0.1)), "Door")
-    for i in range(12):
-        x = 10.0 + 8 * i
-        scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+    scene.counting.add(DOOR, "Door")
+    scene.walk()
     scene.counting.set_source("camera:Webcam")
     assert scene.counting.log == () and scene.counting.values == ()
     scene.counting.set_source("clip.mp4")
@@ -342,12 +359,69 @@ def test_a_source_that_one_comes_back_to_has_its_log_and_its_numbers(
     assert not any(len(values.seconds) for values in scene.counting.values), "memory is bounded"
 
 
+def test_what_has_happened_at_a_source_is_known_when_the_window_is_opened_again(scene: Scene) -> None:
+    scene.counting.add(DOOR, "Door")
+    scene.walk()
+    assert scene.counting._saving.isActive(), "in a moment"
+    scene.counting.close()
+    again = Scene(scene.qtbot)
+    assert [event.kind for event in again.counting.log] == ["began", "crossed", "total", "total"]
+    again.walk()
+    again.counting.set_source("camera:Webcam")
+    assert again.counting.log == ()
+    again.counting.set_source("clip.mp4")
+    assert [event.kind for event in again.counting.log] == ["began", "crossed", "total", "total"] * 2
+    again.counting.start_again()
+    assert again.counting.log == ()
+    again.counting.close()
+    assert Scene(scene.qtbot).counting.log == ()
+
+
+def test_what_is_done_on_the_disk_is_done_in_its_order(scene: Scene) -> None:
+    scene.counting.add(DOOR, "Door")
+    scene.walk()
+    scene.counting.close()
+    again = Scene(scene.qtbot)
+    again.errands = errands = []
+    again.counting.set_source("camera:Webcam")
+    again.counting._counters.clear()
+    again.counting.set_source("clip.mp4")
+    again.walk()
+    assert [event.kind for event in again.counting.log] == ["began", "crossed"], "the disk is slow"
+    again.counting._save()
+    while errands:
+        assert len(errands) == 1, "one after the other"
+        at_once(*errands.pop())
+    assert [event.kind for event in again.counting.log] == ["began", "crossed", "total", "total", "began", "crossed"]
+    again.counting._counters.clear()
+    again.counting.set_source("camera:Webcam")
+    again.counting._counters.clear()
+    again.counting.set_source("clip.mp4")
+    again.counting.start_again()
+    while errands:
+        at_once(*errands.pop())
+    assert again.counting.log == (), "what is read when one has started again is of no interest"
+
+
+def test_a_disk_that_is_not_to_be_had_is_told_once(scene: Scene, own_home: Path) -> None:
+    told: list[Any] = []
+    scene.counting.failed.connect(told.append)
+    (own_home / "counting").write_text("")
+    scene.counting.add(DOOR, "Door")
+    for _ in range(2):
+        scene.walk()
+        scene.counting._save()
+    assert len(told) == 1 and told[0].hint
+    assert len(scene.counting.log) > 1, "it is counted all the same"
+    scene.counting.close()
+
+
 def test_what_is_remembered_may_be_damaged(scene: Scene) -> None:
     scene.counting.add(LEFT)
     key = next(key for key in scene.settings._store.allKeys() if key.startswith("counting/") and len(key) > 20)
     scene.settings.set(key, scene.settings.text(key)[:-9])
     told: list[Any] = []
-    again = Counting(scene.settings, scene.sight, live=lambda: False)
+    again = Counting(scene.settings, scene.sight, live=lambda: False, call=at_once)
     again.failed.connect(told.append)
     again.set_source("clip.mp4")
     assert again.places == () and "could not be read" in told[0].message
@@ -370,10 +444,7 @@ def test_names_are_their_own(scene: Scene) -> None:
 
 @pytest.fixture
 def panel(scene: Scene) -> Iterator[CountingPanel]:
-    def call(work: Callable[[], Any], done: Callable[[Any], None]) -> None:
-        done(work())
-
-    panel = CountingPanel(scene.counting, scene.tool, scene.sight, scene.settings, call=call)
+    panel = CountingPanel(scene.counting, scene.tool, scene.sight, scene.settings, call=at_once)
     scene.qtbot.addWidget(panel)
     panel.resize(935, 240)
     panel.show()
@@ -501,12 +572,10 @@ def test_keys_of_the_list_edit_and_remove(scene: Scene, panel: CountingPanel) ->
 
 
 def test_log_and_numbers_are_written_as_tables(scene: Scene, panel: CountingPanel, tmp_path: Path) -> None:
-    scene.counting.add(((0.5, 0.9), (0.5, 0.1)), "Door")
+    scene.counting.add(DOOR, "Door")
     said: list[str] = []
     panel.said.connect(said.append)
-    for i in range(12):
-        x = 10.0 + 8 * i
-        scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+    scene.walk()
     panel._show_numbers()
     assert panel.write_button.isEnabled()
     assert panel.model.data(panel.model.index(0, 1)) == "Door: person → 1"
@@ -536,6 +605,10 @@ def test_the_log_grows_without_moving_what_is_there(scene: Scene, panel: Countin
     assert panel.model.data(panel.model.index(0, 1)) == "door: dog ↑ 4" == event_words(log[-1])
     panel.model.show_log(())
     assert panel.model.rowCount() == 0
+    moments = (datetime.datetime(2024, 2, 3, 14, 5, 6), datetime.datetime.now())
+    panel.model.show_log([Event(each.timestamp(), 75.25, "began", "clip.mp4") for each in moments])
+    today, earlier = (panel.model.data(panel.model.index(i, 0)) for i in range(2))
+    assert earlier == "2024-02-03 14:05:06" and today.endswith(" · 1:15.2")
 
 
 def test_elsewhere_or_with_another_network_the_panel_says_why_nothing_is_counted(
@@ -608,12 +681,10 @@ def test_the_chart_shows_everything_until_it_is_moved_and_again_after_a_double_c
 
 
 def test_a_video_that_plays_over_and_over_keeps_what_it_has_shown(scene: Scene, panel: CountingPanel) -> None:
-    scene.counting.add(((0.5, 0.9), (0.5, 0.1)), "Door")
+    scene.counting.add(DOOR, "Door")
     for _ in range(2):
         scene.index = 0
-        for i in range(12):
-            x = 10.0 + 8 * i
-            scene.see(("person", 0.9, (x, 20.0, x + 6, 60.0)), tracks=(7,))
+        scene.walk()
     scene.index = 0
     scene.see()
     panel._show_numbers()
@@ -691,8 +762,11 @@ def test_in_the_window_a_zone_is_drawn_alarms_and_comes_back(qtbot, home: Path, 
     window.set_mode("live")
     assert dock.isVisible(), "remembered for the mode"
     window.close()
+    closed = time.time()
     again = open_window(qtbot)
     play(again, qtbot, path)
+    qtbot.waitUntil(lambda: any(event.time < closed for event in again.counting.log), timeout=20_000)
+    assert "alarm" in {event.kind for event in again.counting.log if event.time < closed}
     qtbot.waitUntil(lambda: again.counting.state.zones.get("Shelf A") is not None, timeout=20_000)
     assert [place.name for place in again.counting.places] == ["Shelf A"]
     again.close()
