@@ -254,9 +254,9 @@ class Gallery:
             return at.lock is not None and at.key is None
 
     def size(self) -> int:
-        """Bytes on the disk."""
+        """Bytes on the disk, with those of galleries that were set aside."""
         total = 0
-        for path in self._files():
+        for path in [*self._files(), *self._set_aside()]:
             with contextlib.suppress(OSError):
                 total += path.stat().st_size
         return total
@@ -315,7 +315,7 @@ class Gallery:
         with self._guard:
             try:
                 db = self._connected()
-                emptied = db is None or _emptied(db)
+                emptied = db is None or _emptied(db, self.path)
             except (sqlite3.Error, EngineError) as error:
                 if isinstance(error, _Foreign):
                     raise
@@ -408,12 +408,12 @@ class Gallery:
     # -------------------------------------------------------------------------------------------------- shots
 
     def shots(self, person: int) -> list[Shot]:
-        """All of somebody's, the oldest first; none where there is no such person."""
+        """All of somebody's that can be read, the oldest first; none where there is no such person."""
         with self._reading() as at:
             return _shots(at, "WHERE person = ? ORDER BY id", person)
 
     def thumbnail(self, person: int) -> Image | None:
-        """The crop of the best shot, (H, W, 3) uint8; None where there is none."""
+        """The crop of the best shot, (H, W, 3) uint8; None where there is none, or it is damaged."""
         with self._reading() as at:
             best = _shots(at, "WHERE person = ? ORDER BY quality DESC, id LIMIT 1", person)
         return best[0].crop if best else None
@@ -755,7 +755,10 @@ class Gallery:
         if self._db is not None and not self._db.in_transaction:
             with contextlib.suppress(sqlite3.Error):
                 if _noted(self._db, "deleted"):
-                    # SQLite has overwritten the rows (secure_delete); the log still holds what they were.
+                    # SQLite has overwritten the rows (secure_delete), but only in its log, which is not made shorter
+                    # before they are overwritten in the file, nor the file before that.
+                    if not _overwritten(self._db, self.path):
+                        return
                     (pages,) = self._db.execute("PRAGMA page_count").fetchone()
                     (free,) = self._db.execute("PRAGMA freelist_count").fetchone()
                     if 4 * free > pages or _noted(self._db, "rewritten"):
@@ -770,7 +773,7 @@ class Gallery:
         end = time.monotonic() + _PATIENCE
         while self._file == _identity(self.path):
             if time.monotonic() >= end:
-                _emptied(self._db)
+                _emptied(self._db, self.path)
                 self._close()
                 with contextlib.suppress(OSError):
                     for path in self._files():
@@ -912,7 +915,29 @@ def _noted(db: sqlite3.Connection, key: str) -> bool:
     return db.execute("SELECT 1 FROM meta WHERE key = ?", (key,)).fetchone() is not None
 
 
-def _emptied(db: sqlite3.Connection) -> bool:
+def _overwritten(db: sqlite3.Connection, path: Path) -> bool:
+    """Bring zeros over all that was deleted: in the file, and in its log; False where another process is in the way.
+
+    SQLite shortens both without overwriting what it cuts off. What was deleted lies in the log as zeros: first these go
+    into the file. Then the log, which begins anew, is filled with zeros to the length that it had.
+    """
+    busy, _, _ = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    if busy:
+        return False
+    try:
+        length = path.with_name(path.name + "-wal").stat().st_size
+    except OSError:
+        return True  # there is none
+    if length:
+        with _transaction(db, "BEGIN IMMEDIATE"):
+            db.execute("INSERT OR REPLACE INTO meta VALUES ('filling', zeroblob(?))", (length,))
+        with _transaction(db, "BEGIN IMMEDIATE"):
+            db.execute("DELETE FROM meta WHERE key = 'filling'")
+        busy, _, _ = db.execute("PRAGMA wal_checkpoint(RESTART)").fetchone()
+    return not busy
+
+
+def _emptied(db: sqlite3.Connection, path: Path) -> bool:
     """Delete every row and overwrite it; True if nothing of them is left in the file and its log."""
     try:
         with _transaction(db, "BEGIN IMMEDIATE"):
@@ -922,6 +947,8 @@ def _emptied(db: sqlite3.Connection) -> bool:
             db.execute("DELETE FROM meta WHERE key IN ('lock', 'deleted', 'rewritten')")
             # Whoever opens the file from now on removes it before anything else.
             db.execute("INSERT OR REPLACE INTO meta VALUES ('closing', x'01')")
+        if not _overwritten(db, path):
+            return False
         db.execute("VACUUM")
         busy, _, _ = db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchone()
     except sqlite3.Error:
@@ -1060,7 +1087,8 @@ def _shots(at: _Rows, which: str, *arguments: object) -> list[Shot]:
     for row, person, quality, added, sealed in rows:
         values, picture = _unpacked(at.open(sealed, "shots", row, person, quality, added))
         landmarks, source = _shot_values(values)
-        shots.append(Shot(row, person, _decoded(picture), landmarks, quality, source, added))
+        with contextlib.suppress(EngineError):  # one damaged picture is no reason not to see the others
+            shots.append(Shot(row, person, _decoded(picture), landmarks, quality, source, added))
     return shots
 
 
@@ -1201,6 +1229,14 @@ def _decoded(data: bytes) -> Image:
     return crop
 
 
+def _readable(data: bytes) -> bool:
+    try:
+        _decoded(data)
+    except EngineError:
+        return False
+    return True
+
+
 # ---------------------------------------------------------------------------------------------- exported files
 
 
@@ -1214,6 +1250,8 @@ def _records(at: _Rows) -> Iterator[bytes]:
                 "SELECT quality, added, sealed FROM shots WHERE id = ?", (shot,)
             ).fetchone()
             values, picture = _unpacked(at.open(sealed, "shots", shot, person, quality, taken))
+            if not _readable(picture):
+                continue  # a copy with a damaged picture in it would be refused as a whole
             rows = at.db.execute("SELECT model, sealed FROM embeddings WHERE shot = ? ORDER BY model", (shot,))
             vectors = {model: at.open(each, "embeddings", shot, person, model) for model, each in rows.fetchall()}
             values |= {"kind": "shot", "person": person, "quality": quality, "added": taken, "picture": len(picture)}
