@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from engine.downloads import megabytes as megabytes
     from engine.errors import Cancelled as Cancelled
     from engine.errors import EngineError as EngineError
+    from engine.errors import WriteError as WriteError
     from engine.export import DetectionExport as DetectionExport
     from engine.gallery import Gallery as Gallery
     from engine.gallery import Person as Person
@@ -69,6 +70,7 @@ if TYPE_CHECKING:
     from engine.sorting import Tagged as Tagged
     from engine.sorting import apply_sorting as apply_sorting
     from engine.sorting import find_pictures as find_pictures
+    from engine.sorting import forget_sorted_people as forget_sorted_people
     from engine.sorting import forget_sorting as forget_sorting
     from engine.sorting import group_pictures as group_pictures
     from engine.sorting import last_sorting as last_sorting
@@ -131,7 +133,7 @@ _HOMES = {
     "engine.counting": "Counter CountLog CountState Event Line Place Values Zone places_from_json places_to_json "
     "write_log write_values",
     "engine.downloads": "megabytes",
-    "engine.errors": "Cancelled EngineError",
+    "engine.errors": "Cancelled EngineError WriteError",
     "engine.export": "DetectionExport",
     "engine.gallery": "Gallery Person SameNames Shot Visit model_id recogniser",
     "engine.images": "read_picture",
@@ -143,7 +145,7 @@ _HOMES = {
     "engine.recording": "Recording RecordingState left_over",
     "engine.sealed": "WrongPassphrase",
     "engine.sorting": "STRANGER SortItem SortJournal SortOutcome SortPlan Tag Tagged apply_sorting find_pictures "
-    "forget_sorting group_pictures last_sorting plan_sorting tag_pictures undo_sorting",
+    "forget_sorted_people forget_sorting group_pictures last_sorting plan_sorting tag_pictures undo_sorting",
     "engine.sources": "Camera Capture CaptureState SourceInfo list_cameras open_source",
     "engine.speed": "Speed known_speeds measure_speed",
     "engine.store": "data_folder replace_file",

@@ -271,6 +271,7 @@ class SortPlan:
         folder: that was gone through.
         target: under which the sub-folders, or the list, are made.
         model: title of the network.
+        people: the sub-folders are named like people.
     """
 
     action: Action
@@ -278,6 +279,7 @@ class SortPlan:
     target: Path
     items: tuple[SortItem, ...] = field(repr=False)
     model: str = ""
+    people: bool = False
 
     @property
     def going(self) -> list[SortItem]:
@@ -348,6 +350,7 @@ def plan_sorting(
     by: Decider = "surest",
     by_hand: Mapping[Path, str] | None = None,
     model: str = "",
+    people: bool = False,
     cancelled: Callable[[], bool] = lambda: False,
 ) -> SortPlan:
     """Where every picture would go; looks at the names in the target folder and changes nothing.
@@ -356,6 +359,7 @@ def plan_sorting(
         folder: that was gone through.
         target: the folder under which sub-folders are made; need not be there yet.
         by_hand: as `group_pictures` takes it.
+        people: the tags are names of people: see `forget_sorted_people`.
 
     Raises:
         EngineError: the target is a file; `Cancelled`.
@@ -365,14 +369,14 @@ def plan_sorting(
         raise EngineError(f"{target} is a file.", "Choose a folder to sort into.")
     items = group_pictures(pictures, least=least, by=by, by_hand=by_hand)
     if action == "list":
-        return SortPlan(action, folder, target, items, model)
+        return SortPlan(action, folder, target, items, model, people)
     taken: dict[Path, dict[str, bool]] = {}
     planned = []
     for item in items:
         if cancelled():
             raise Cancelled("The plan")
         planned.append(_placed(item, target, taken, move=action == "move"))
-    return SortPlan(action, folder, target, tuple(planned), model)
+    return SortPlan(action, folder, target, tuple(planned), model, people)
 
 
 def _placed(item: SortItem, target: Path, taken: dict[Path, dict[str, bool]], *, move: bool) -> SortItem:
@@ -535,6 +539,7 @@ def apply_sorting(
                 action=plan.action,
                 folder=str(plan.folder),
                 target=str(plan.target),
+                people=plan.people,
             )
             return _Work(plan, notes).run(going, _slowly(progress), cancelled, path)
 
@@ -789,6 +794,19 @@ def forget_sorting(journal: Path) -> None:
     """Keep what was sorted as it is; it cannot be undone afterwards, and nothing tells of it any more."""
     with _alone():
         journal.unlink(missing_ok=True)
+
+
+def forget_sorted_people() -> None:
+    """Remove what is noted of sortings by people, whose names are in it; they cannot be undone afterwards.
+
+    Raises:
+        EngineError: another window sorts.
+    """
+    with _alone():
+        for path in _journals():
+            with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
+                if json.loads(file.readline()).get("people"):
+                    path.unlink()
 
 
 def undo_sorting(

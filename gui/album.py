@@ -218,6 +218,11 @@ class AlbumStage(QWidget):
         return self._groups
 
     @property
+    def begun(self) -> bool:
+        """There is an album, whether it is being gone through or not."""
+        return self._job is not None
+
+    @property
     def running(self) -> bool:
         return self._job is not None and not self._job.ended
 

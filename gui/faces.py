@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import hashlib
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -21,7 +22,7 @@ from numpy.typing import NDArray
 from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, Signal
 from PySide6.QtGui import QImage
 
-from engine import Cancelled, EngineError
+from engine import Cancelled, EngineError, WriteError
 from gui.bridge import Call
 from gui.coach import misfits
 from gui.files import PICTURES
@@ -149,6 +150,16 @@ class Job:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
+@dataclass(frozen=True, eq=False)
+class _Errand:
+    """Something to do in the other thread, and who hears of it here."""
+
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[BaseException], None]
+    lasting: bool
+
+
 @dataclass(eq=False)
 class Folder:
     """A person of a folder of folders: the faces that were found in its pictures."""
@@ -172,6 +183,8 @@ class Faces(QObject):
         overlaps: pairs of people who would be taken for each other, with their similarity.
         log: of who comes; None: there is no gallery.
         preparing: the work of looking at the gallery with another network.
+        protected: it has a passphrase.
+        stored: there are files of it.
     Signals:
         changed(): state or people are others.
         recognition(): there is another recogniser: another gallery, network or threshold.
@@ -212,14 +225,15 @@ class Faces(QObject):
         self.log: AccessLog | None = None
         self.preparing: Job | None = None
         self.protected = False
+        self.stored = False
+        self._damaged = 0  # people of whom that has been said
         self._thumbnails: dict[int, QImage] = {}
         self._gallery: Gallery | None = None
         self._last_card: ModelCard | None = None
         self._model = ""  # the id under which the running network's embeddings are kept
         self._suggested = 0.5
         self._reader: tuple[str, FaceReader] | None = None  # used in the working thread alone
-        self._errands: collections.deque[tuple[Callable[[], Any], Callable[[Any], None], Callable[[Any], None]]]
-        self._errands = collections.deque()
+        self._errands: collections.deque[_Errand] = collections.deque()
         self._busy = False
         self._deleting = False
         self._closed = False
@@ -277,10 +291,14 @@ class Faces(QObject):
     def close(self) -> None:
         """The window goes."""
         self._closed = True
+        for errand in self._errands:
+            if errand.lasting and not self._deleting:  # it was asked for: it is done, however soon the window went
+                with contextlib.suppress(EngineError):  # there is nobody left to tell
+                    errand.work()
         self._errands.clear()
-        if self._deleting and self._gallery is not None:  # it was asked for: it is done, however soon the window went
+        if self._deleting:
             with contextlib.suppress(EngineError):
-                self._gallery.delete_all()
+                self._remove_all()
             self._settings.remove(CONSENT)
             self.log = None
         if self.log is not None and self.log.rules.on:
@@ -312,9 +330,10 @@ class Faces(QObject):
             return model_id(card)
 
         def identified(model: str) -> None:
-            if self.card is card and model != self._model:
-                self._take_model(model)
-                self._catch_up()
+            if self.card is card:
+                if model != self._model:
+                    self._take_model(model)
+                self._catch_up()  # also where it is the same: the gallery may have changed while no network ran
 
         self._do(identify, identified)
 
@@ -452,11 +471,11 @@ class Faces(QObject):
             self.failed.emit(error)
 
         self._deleting = True
-        self._do(lambda: self._here.delete_all(), gone, kept)
+        self._do(self._remove_all, gone, kept)
 
     def size(self, done: Callable[[int], None]) -> None:
         """How many bytes the gallery takes."""
-        self._do(lambda: self._here.size(), done)
+        self._do(lambda: self._any.size(), done)
 
     def set_passphrase(self, new: str | None) -> None:
         """Protect the gallery, or (None) protect it no longer."""
@@ -529,27 +548,13 @@ class Faces(QObject):
         Either all of them are kept or none; then `failed` is called.
         """
 
-        def work() -> int:
-            gallery = self._here
-            seen = self._embedded(faces)
-            owner = gallery.add_person(name, note).id if person is None else person
-            kept: list[int] = []
-            try:
-                for face in seen:
-                    kept.append(_add(gallery, owner, face))
-            except BaseException:
-                if person is None:
-                    gallery.delete_person(owner)
-                else:
-                    for shot in kept:
-                        gallery.delete_shot(shot)
-                raise
-            return owner
-
-        def added(owner: int) -> None:
+        def added(found: tuple[int, int]) -> None:
+            owner, kept = found
             self._settings.set(CONSENT, True)
-            count = f"{len(faces)} picture{'s' if len(faces) != 1 else ''}"
-            self.said.emit(f"{name.strip()} was added" if person is None else f"{count} added")
+            count = f"{kept} picture{'s' if kept != 1 else ''} added"
+            if kept < len(faces):
+                count += f", {len(faces) - kept} there already"
+            self.said.emit(f"{name.strip()} was added" if person is None else count)
             done(owner)
             self._refresh()
 
@@ -557,7 +562,7 @@ class Faces(QObject):
             self.failed.emit(error)
             failed()
 
-        self._do(work, added, wrong)
+        self._do(lambda: self._kept(faces, name=name, note=note, person=person), added, wrong)
 
     def from_match(self, face: FaceMatch, source: str) -> Candidate | None:
         """A face of the live flow as one that may be kept."""
@@ -569,8 +574,10 @@ class Faces(QObject):
     def from_photos(self, paths: Sequence[Path], take: Callable[[Candidate], None], done: Callable[[Job], None]) -> Job:
         """The faces of one person in some pictures: in each the one that it is of."""
 
+        look_at = self._looker()
+
         def look(path: Path) -> Candidate:
-            return self._one_face(self._look_at(path))
+            return self._one_face(look_at(path))
 
         return self._go_through(
             "Looking for faces…", list(paths), look, lambda _, face: take(face), done, name=lambda path: path.name
@@ -595,8 +602,10 @@ class Faces(QObject):
                 )
             return found
 
+        look_at = self._looker()
+
         def look(item: tuple[str, Path]) -> Candidate:
-            return self._one_face(self._look_at(item[1]))
+            return self._one_face(look_at(item[1]))
 
         def take(item: tuple[str, Path], face: Candidate) -> None:
             folder = folders.setdefault(item[0], Folder(item[0]))
@@ -620,23 +629,34 @@ class Faces(QObject):
     def keep_folders(self, folders: Sequence[Folder], done: Callable[[Job], None]) -> Job:
         """Put the people of some folders into the gallery; who is there already gets more pictures."""
 
-        def work(folder: Folder) -> None:
-            gallery = self._here
+        count = pictures = 0  # of what was added
+
+        def work(folder: Folder) -> int:
             wanted = folder.name.casefold()
-            known = next((person.id for person in gallery.people() if person.name.casefold() == wanted), None)
-            owner = gallery.add_person(folder.name).id if known is None else known
-            for face in self._embedded(folder.faces):
-                _add(gallery, owner, face)
+            known = next((person.id for person in self._here.people() if person.name.casefold() == wanted), None)
+            return self._kept(folder.faces, name=folder.name, person=known)[1]
+
+        def take(folder: Folder, kept: int) -> None:
+            nonlocal count, pictures
+            count, pictures = count + 1, pictures + kept
 
         def ended(job: Job) -> None:
-            self._settings.set(CONSENT, True)
-            self.said.emit(f"{job.done} {'people' if job.done != 1 else 'person'} added")
+            if count:
+                self._settings.set(CONSENT, True)
+                words = f"{count} {'people' if count != 1 else 'person'} added"
+                twice = sum(len(folder.faces) for folder in folders) - pictures
+                if twice and not job.skipped and not job.cancelled:
+                    words += f"; {twice} picture{'s were' if twice != 1 else ' was'} there already"
+                self.said.emit(words)
+            if job.skipped:
+                left = len(job.skipped)
+                self.failed.emit(
+                    EngineError(f"{left} {'people' if left != 1 else 'person'} could not be added.", job.skipped[0][1])
+                )
             self._refresh()
             done(job)
 
-        return self._go_through(
-            "Adding people…", list(folders), work, lambda *_: None, ended, name=lambda folder: folder.name
-        )
+        return self._go_through("Adding people…", list(folders), work, take, ended, name=lambda folder: folder.name)
 
     # albums ---------------------------------------------------------------------------------------------------------
 
@@ -644,18 +664,20 @@ class Faces(QObject):
         """All pictures of a folder and of the folders in it: the faces of each, and who they are."""
 
         def pictures() -> list[Path]:
-            if not isinstance(root, Path):
-                return list(root)
-            found = sorted(path for path in root.rglob("*") if path.suffix.lower() in PICTURES and path.is_file())
+            found: list[Path] = []
+            for each in [root] if isinstance(root, Path) else root:
+                inside = sorted(each.rglob("*")) if each.is_dir() else [each]
+                found += [path for path in inside if path.suffix.lower() in PICTURES and path.is_file()]
             if not found:
-                raise EngineError("There are no pictures in this folder.", "Choose another one.")
-            return found
+                where = "in this folder" if isinstance(root, Path) else "among these files"
+                raise EngineError(f"There are no pictures {where}.", "Choose another one.")
+            return list(dict.fromkeys(found))
 
         def label(path: Path) -> str:
             return str(path.relative_to(root)) if isinstance(root, Path) else path.name
 
         return self._go_through(
-            "Going through the pictures…", pictures, self._look_at, lambda _, seen: take(seen), done, name=label
+            "Going through the pictures…", pictures, self._looker(), lambda _, seen: take(seen), done, name=label
         )
 
     def sort_faces(
@@ -716,8 +738,21 @@ class Faces(QObject):
         return self._gallery
 
     @property
+    def _any(self) -> Gallery:
+        """Also one that cannot be opened: it can be deleted."""
+        from engine import Gallery
+
+        return self._gallery if self._gallery is not None else Gallery()
+
+    def _remove_all(self) -> None:
+        from engine import forget_sorted_people
+
+        self._any.delete_all()
+        forget_sorted_people()
+
+    @property
     def _threshold_key(self) -> str:
-        return f"threshold/{self.card.name}" if self.card is not None else "threshold/"
+        return f"threshold/{self._model}"  # other weights have similarities of their own
 
     @property
     def _even(self) -> float:
@@ -751,25 +786,37 @@ class Faces(QObject):
             self.failed.emit(error)
             self._refresh()
 
-        self._do(lambda: work(self._here), done, failed)
+        self._do(lambda: work(self._here), done, failed, lasting=True)
 
     def _refresh(self) -> None:
         """Read again who is there, and have them recognised."""
 
-        def read() -> tuple[list[Person], dict[int, QImage], bool]:
+        def read() -> tuple[list[Person], dict[int, QImage], bool, bool, int]:
             gallery = self._here
             people = gallery.people()
             pictures = {}
+            damaged = 0
             for person in people:
                 picture = gallery.thumbnail(person.id)
                 if picture is not None:
                     pictures[person.id] = own_image(picture)
-            return people, pictures, gallery.protected
+                elif person.shots:
+                    damaged += 1
+            return people, pictures, gallery.protected, gallery.size() > 0, damaged
 
-        def show(found: tuple[list[Person], dict[int, QImage], bool]) -> None:
+        def show(found: tuple[list[Person], dict[int, QImage], bool, bool, int]) -> None:
             if self.state == "open":
-                people, self._thumbnails, self.protected = found
+                before = set(self.names)
+                people, self._thumbnails, self.protected, self.stored, damaged = found
                 self.people = tuple(people)
+                if not before <= set(self.names):  # nobody who was deleted is named for another moment
+                    self.recogniser = None
+                    self._tell(None)
+                if damaged > self._damaged:
+                    who = f"{damaged} {'people' if damaged != 1 else 'person'}"
+                    hint = "Those who have none in the list are meant: delete them and add them anew."
+                    self.failed.emit(EngineError(f"Pictures of {who} in the gallery are damaged.", hint))
+                self._damaged = damaged
                 self.changed.emit()
                 self._catch_up()
 
@@ -789,7 +836,7 @@ class Faces(QObject):
                 return
             for shot in self._here.missing(model, limit=1, after=after):
                 after = shot.id
-                vector = self._reader_of(card).embed(shot.crop, shot.landmarks[None])[0]
+                vector = self._reader_of(card, model).embed(shot.crop, shot.landmarks[None])[0]
                 self._here.set_embedding(shot.id, model, vector)
 
         def begin(missing: int) -> None:
@@ -805,13 +852,15 @@ class Faces(QObject):
                 self.preparing = None
             if self._model == model:
                 self._rebuild()
+            else:
+                self._catch_up()  # with the network that has come meanwhile
             self.working.emit()
 
         if self.preparing is None:
             self._do(lambda: self._here.count_missing(model), begin)
 
     def _rebuild(self, *, look: bool = True) -> None:
-        """Recognise by what the gallery is now; `look`: also find out how alike its faces are."""
+        """Recognise by what the gallery is now; `look`: also compare all its faces, which no threshold changes."""
         card, model = self.card, self._model
         if card is None or not model or self.state != "open":
             return
@@ -824,18 +873,17 @@ class Faces(QObject):
             usual = recogniser(gallery, card)
             suggested = usual.suggested_threshold()
             found = recogniser(gallery, card, threshold=suggested if np.isnan(chosen) else chosen)
-            if not look:
-                return found, suggested, None, frozenset(), ()
             matrix, owners, ids = gallery.embeddings(model)
             outliers = frozenset(int(ids[row]) for row in found.outliers())
-            return found, suggested, _scale(found, matrix, owners, ids), outliers, tuple(found.overlap())
+            scale = _scale(found, matrix, owners, ids) if look else None
+            return found, suggested, scale, outliers, tuple(found.overlap())
 
         def built(found: Any) -> None:
             if self._model != model or self.state != "open":
                 return
-            self.recogniser, self._suggested = found[0], found[1]
-            if look:
-                _, _, self.scale, self.outliers, self.overlaps = found
+            self.recogniser, self._suggested, scale, self.outliers, self.overlaps = found
+            if scale is not None:
+                self.scale = scale
             if self.card is not None:
                 self._tell(self.recogniser)
             self.recognition.emit()
@@ -844,9 +892,9 @@ class Faces(QObject):
 
     # in the working thread ------------------------------------------------------------------------------------------
 
-    def _reader_of(self, card: ModelCard) -> FaceReader:
+    def _reader_of(self, card: ModelCard, model: str) -> FaceReader:
         """A network of one's own: the one of the live flow belongs to another thread."""
-        key = f"{card.name}:{card.weights}:{self._model}"
+        key = f"{card.name}:{card.weights}:{model}"
         if self._reader is None or self._reader[0] != key:
             from engine import open_reader
 
@@ -855,18 +903,26 @@ class Faces(QObject):
         return self._reader[1]
 
     def _network(self) -> tuple[ModelCard, str]:
-        if self.card is None or not self._model:
+        """The network for faces that runs, or that ran last: what is under way goes on while one looks elsewhere."""
+        if self._last_card is None or not self._model:
             raise EngineError("No network for faces is running.", "Choose one at the top right.")
-        return self.card, self._model
+        return self._last_card, self._model
 
-    def _look_at(self, path: Path) -> Seen:
-        """The faces of a picture, the surest first."""
-        from engine import Frame, read_picture
+    def _looker(self) -> Callable[[Path], Seen]:
+        """What gives the faces of a picture, the surest first: all pictures are looked at with one network."""
+        network: list[tuple[ModelCard, str]] = []
 
-        card, model = self._network()
-        result = self._reader_of(card).predict(Frame(read_picture(path), path.name, 0, 0.0))
-        usable = [face for face in result.faces or () if face.embedding is not None and face.crop is not None]
-        return Seen(path, tuple(_candidate(face, path.name, model) for face in usable))
+        def look(path: Path) -> Seen:
+            from engine import Frame, read_picture
+
+            if not network:
+                network.append(self._network())
+            card, model = network[0]
+            result = self._reader_of(card, model).predict(Frame(read_picture(path), path.name, 0, 0.0))
+            usable = [face for face in result.faces or () if face.embedding is not None and face.crop is not None]
+            return Seen(path, tuple(_candidate(face, path.name, model) for face in usable))
+
+        return look
 
     def _one_face(self, seen: Seen) -> Candidate:
         """The face that a picture is of.
@@ -889,10 +945,34 @@ class Faces(QObject):
         seen = []
         for face in faces:
             if face.embedding is None or face.model != model:
-                vector = self._reader_of(card).embed(face.crop, face.landmarks[None])[0]
+                vector = self._reader_of(card, model).embed(face.crop, face.landmarks[None])[0]
                 face = replace(face, embedding=vector, model=model)
             seen.append(face)
         return seen
+
+    def _kept(
+        self, faces: Sequence[Candidate], *, name: str, note: str = "", person: int | None = None
+    ) -> tuple[int, int]:
+        """Put faces into the gallery, all or none; whose they are, and how many were not there before."""
+        gallery = self._here
+        seen = self._embedded(faces)
+        owner = gallery.add_person(name, note).id if person is None else person
+        there = {_digest(shot.crop) for shot in gallery.shots(owner)} if person is not None else set()
+        kept: list[int] = []
+        try:
+            for face in seen:
+                # The same picture twice would make its person look more alike than anybody is.
+                if (digest := _digest(face.crop)) not in there:
+                    there.add(digest)
+                    kept.append(_add(gallery, owner, face))
+        except BaseException:
+            if person is None:
+                gallery.delete_person(owner)
+            else:
+                for shot in kept:
+                    gallery.delete_shot(shot)
+            raise
+        return owner, len(kept)
 
     # the errands ----------------------------------------------------------------------------------------------------
 
@@ -901,21 +981,27 @@ class Faces(QObject):
         work: Callable[[], T],
         done: Callable[[T], None] = lambda _: None,
         failed: Callable[[BaseException], None] | None = None,
+        *,
+        lasting: bool = False,
     ) -> None:
-        """Do some work in the other thread after all that was asked for before, then `done` here."""
+        """Do some work in the other thread after all that was asked for before, then `done` here.
+
+        Args:
+            lasting: it changes the gallery, and is done even if the window goes first.
+        """
         if not self._closed:
-            self._errands.append((work, done, failed or self.failed.emit))
+            self._errands.append(_Errand(work, done, failed or self.failed.emit, lasting))
             self._next()
 
     def _next(self) -> None:
         if self._busy or not self._errands:
             return
         self._busy = True
-        work, done, failed = self._errands.popleft()
+        errand = self._errands.popleft()
 
         def attempt() -> tuple[bool, Any]:
             try:
-                return True, work()
+                return True, errand.work()
             except Exception as error:  # whoever asked for it hears of it
                 return False, error
 
@@ -923,7 +1009,7 @@ class Faces(QObject):
             self._busy = False
             well, value = found
             try:
-                (done if well else failed)(value)
+                (errand.done if well else errand.failed)(value)
             finally:
                 self._next()
 
@@ -974,7 +1060,7 @@ class Faces(QObject):
 
             def wrong(error: BaseException) -> None:
                 job.done += 1
-                if isinstance(error, EngineError):
+                if isinstance(error, EngineError) and not isinstance(error, WriteError):
                     job.skipped.append((name(item), error.message))
                 else:
                     job.cancelled = True  # the next one would fail the same way
@@ -1002,6 +1088,10 @@ def _entries(folder: Path) -> list[Path]:
         return list(folder.iterdir())
     except OSError as error:
         raise EngineError(f"The folder {folder} cannot be read: {error.strerror or error}.", "Check it.") from error
+
+
+def _digest(crop: NDArray[np.uint8]) -> bytes:
+    return hashlib.sha256(np.ascontiguousarray(crop).tobytes()).digest()
 
 
 def _add(gallery: Gallery, person: int, face: Candidate) -> int:

@@ -84,6 +84,7 @@ class FacesMode(QObject):
             self.people = PeoplePanel(faces, self._settings)
             self.people.camera_wanted.connect(self._open_camera)
             self.people.album_wanted.connect(self.go_through)
+            self.people.album_back.connect(self._show_album)
             self.people.models_wanted.connect(self.models_wanted)
             self.people.hint.connect(self._live.picture.set_hint)
             self.people.door.signal.connect(self._live.picture.signal)
@@ -132,10 +133,10 @@ class FacesMode(QObject):
     def open(self, paths: Sequence[Path]) -> None:
         """Who is in this picture? A folder, or several pictures, are an album."""
         if len(paths) == 1 and not paths[0].is_dir():
-            self.stage_wanted.emit(self._live)
+            self._show_live()
             self._live.open(str(paths[0]))
         else:
-            self.go_through(paths[0] if len(paths) == 1 else [path for path in paths if path.is_file()])
+            self.go_through(paths[0] if len(paths) == 1 else paths)
 
     def go_through(self, root: Path | Sequence[Path]) -> None:
         """Look through an album."""
@@ -146,9 +147,9 @@ class FacesMode(QObject):
             from gui.album import AlbumStage
 
             self.album = AlbumStage(self.faces)
-            self.album.closed.connect(lambda: self.stage_wanted.emit(self._live))
+            self.album.closed.connect(self._show_live)
             self.album.opened.connect(lambda path: self.open([path]))
-        self.stage_wanted.emit(self.album)
+        self._show_album()
         self.album.begin(root)
 
     def close(self) -> None:
@@ -171,6 +172,18 @@ class FacesMode(QObject):
         action.triggered.connect(lambda _=False: act())
         return action
 
+    def _show_album(self) -> None:
+        if self.album is not None:
+            self.stage_wanted.emit(self.album)
+            if self.people is not None:
+                self.people.set_album_waits(False)
+
+    def _show_live(self) -> None:
+        """The live picture; an album that was begun stays as it is meanwhile."""
+        self.stage_wanted.emit(self._live)
+        if self.people is not None:
+            self.people.set_album_waits(self.album is not None and self.album.begun)
+
     def _open_faces(self) -> Faces:
         """The gallery's side of the window; it is looked for the first time that this is asked."""
         if self.faces is None:
@@ -190,7 +203,7 @@ class FacesMode(QObject):
 
     def _open_camera(self) -> None:
         """Something has to move in front of the coach: what plays, or the camera."""
-        self.stage_wanted.emit(self._live)
+        self._show_live()
         if not self._live.moving:
             self._live.open("camera:")
 

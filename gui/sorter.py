@@ -440,7 +440,12 @@ class SorterPage(QWidget):
             "by_hand": dict(self._by_hand),
         }
         target = self.target.text().strip()
-        what = {"action": self.action.currentData(), "model": self._looked.title if self._looked is not None else ""}
+        card = self._looked
+        what = {
+            "action": self.action.currentData(),
+            "model": card.title if card is not None else "",
+            "people": card is not None and card.task == "faces",
+        }
 
         def work() -> Arranged:
             from engine import group_pictures, plan_sorting

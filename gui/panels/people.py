@@ -434,6 +434,7 @@ class PeoplePanel(QWidget):
     Signals:
         camera_wanted(): somebody is to be enrolled before the camera: something has to play.
         album_wanted(Path): go through this folder.
+        album_back(): show the album again.
         hint(str): of the coach, for those who look at the picture.
         models_wanted(): there is no network for faces.
     """
@@ -442,6 +443,7 @@ class PeoplePanel(QWidget):
     album_wanted = Signal(object)
     hint = Signal(str)
     models_wanted = Signal()
+    album_back = Signal()
 
     def __init__(self, faces: Faces, settings: Settings, parent: QWidget | None = None) -> None:
         super().__init__(parent)
@@ -465,6 +467,7 @@ class PeoplePanel(QWidget):
         self.folders.finished.connect(self._show)
         self._pages = QStackedLayout()
         self._tab = "people"
+        self._album_waits = False
         pages = (
             self.no_network,
             self.welcome,
@@ -532,8 +535,11 @@ class PeoplePanel(QWidget):
             row.addWidget(chip)
         self.album_button = _button("Album…", "Go through a folder of pictures: who is in them, and who is unknown")
         self.album_button.clicked.connect(self.ask_for_album)
+        self.back_button = _button("Back to the album", "Whom it found in the pictures is still there")
+        self.back_button.clicked.connect(self.album_back)
         row.addSpacing(8)
         row.addWidget(self.album_button)
+        row.addWidget(self.back_button)
         self._work = QLabel()
         set_role(self._work, role="dim")
         self.bar = QProgressBar()
@@ -675,6 +681,11 @@ class PeoplePanel(QWidget):
             self.enrolment.from_faces(faces, name)
             self._turn_to(self.enrolment)
 
+    def set_album_waits(self, waits: bool) -> None:
+        """Whether there is an album to go back to."""
+        self._album_waits = waits
+        self._turn_to(self.page)
+
     def leave(self) -> None:
         """The mode is left: nobody is looked at any more."""
         self.enrolment.pause()
@@ -702,7 +713,8 @@ class PeoplePanel(QWidget):
             file = self._faces.log.rules.file if self._faces.log is not None else None
             stay = "Copies that you saved elsewhere stay" + (f", and so does {file}." if file is not None else ".")
             text = (
-                f"{what} ({max(1, size // 1024)} kB on this disk): overwritten and removed. {stay} It cannot be undone."
+                f"{what} ({max(1, size // 1024)} kB on this disk): overwritten and removed, and so are the notes by "
+                f"which a folder that was sorted by people could be sorted back. {stay} It cannot be undone."
             )
             if confirm(self, "Delete everything that is known of people?", text, "Delete everything"):
                 self.cancel()
@@ -712,9 +724,16 @@ class PeoplePanel(QWidget):
 
     # inside ---------------------------------------------------------------------------------------------------------
 
+    @property
+    def _keeps_log(self) -> bool:
+        log = self._faces.log
+        return log is not None and log.rules.on
+
     def _show_keeping(self, on: bool) -> None:
         """Whatever page is open, it is to be seen that a log is kept."""
         self.tab_buttons["door"].setText("Door · on" if on else "Door")
+        if self.page is self.empty:
+            self._show()
 
     def _turn_to(self, page: QWidget) -> None:
         if self._pages.currentWidget() is not page:
@@ -722,13 +741,16 @@ class PeoplePanel(QWidget):
             self._pages.setCurrentWidget(page)
             if had or page in (self.enrolment, self.folders):
                 page.setFocus()
-        gallery = page in (self.people, self.threshold, self.door)
+        gallery, empty = page in (self.people, self.threshold, self.door), page is self.empty
         adding = page in (self.enrolment, self.folders)
-        for widget in (self.add_button, self.delete_button, *self.tab_buttons.values()):
-            widget.setVisible(gallery)
-        self.album_button.setVisible(gallery or page is self.empty)
-        self.more_button.setVisible(gallery or page is self.empty)
-        self._head.setVisible(not adding and (gallery or page is self.empty))
+        self.add_button.setVisible(gallery)
+        self.delete_button.setVisible(gallery or (empty and self._faces.stored))
+        for chip in self.tab_buttons.values():  # a log may be kept although nobody is enrolled
+            chip.setVisible(gallery or (empty and self._keeps_log))
+        for widget in (self.album_button, self.more_button):
+            widget.setVisible(gallery or empty)
+        self.back_button.setVisible(self._album_waits and (gallery or empty))
+        self._head.setVisible(not adding and (gallery or empty))
 
     def _show(self) -> None:
         faces = self._faces
@@ -747,7 +769,7 @@ class PeoplePanel(QWidget):
             page = self.welcome
             self.start_button.setEnabled(faces.state == "none")
         elif not faces.people:
-            page = self.empty
+            page = self.door if self._tab == "door" and self._keeps_log else self.empty
         else:
             page = {"threshold": self.threshold, "door": self.door}.get(self._tab, self.people)
         if page is self.locked and self.page is not page:

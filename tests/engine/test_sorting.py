@@ -29,6 +29,7 @@ from engine.sorting import (
     deciding_tag,
     find_pictures,
     folder_name,
+    forget_sorted_people,
     forget_sorting,
     group_pictures,
     last_sorting,
@@ -655,6 +656,16 @@ def test_the_folder_something_came_from_is_made_again(tmp_path: Path) -> None:
     assert outcome.journal is not None
     assert undo_sorting(outcome.journal).left == ()
     assert tree(folder) == before
+
+
+def test_sortings_by_people_are_forgotten_with_the_people(tmp_path: Path) -> None:
+    for name, people in (("things", False), ("people", True)):
+        folder = tmp_path / name
+        apply_sorting(plan([seen(folder / "a.jpg", "Anna")], folder, tmp_path / f"{name} sorted", people=people))
+    assert len(journals()) == 2
+    forget_sorted_people()
+    (kept,) = journals()
+    assert "things sorted" in kept.read_text() and (tmp_path / "people sorted" / "Anna" / "a.jpg").exists()
 
 
 def test_several_sortings_are_undone_one_after_the_other(tmp_path: Path) -> None:

@@ -5,7 +5,9 @@ Engine and gallery are the real ones; the networks are those of the engine's tes
 
 from __future__ import annotations
 
+import contextlib
 import itertools
+import sqlite3
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -17,7 +19,7 @@ from PySide6.QtCore import QMimeData, Qt, QUrl
 from PySide6.QtGui import QKeySequence
 from PySide6.QtWidgets import QInputDialog, QLineEdit, QMessageBox
 
-from engine import EngineError, Gallery
+from engine import EngineError, Gallery, WriteError
 from gui.coach import FEWEST
 from gui.faces import Faces
 from gui.panels.people import PeoplePanel
@@ -473,6 +475,24 @@ def test_what_is_to_be_deleted_is_deleted_although_the_window_goes_at_once(
     waiting.set()
 
 
+def test_what_was_said_of_people_is_done_although_the_window_goes_at_once(
+    window: MainWindow, qtbot, home: Path, tmp_path: Path
+) -> None:
+    enrolled(window, qtbot, tmp_path, 0, 1)
+    one, two = (person.id for person in faces(window).people)
+    waiting = threading.Event()
+    faces(window).errand(lambda: waiting.wait(20), lambda _: None)
+    faces(window).delete_people([one])
+    faces(window).rename(two, "Eve")
+    faces(window).set_passphrase("secret")
+    faces(window).close()
+    with Gallery(home / "faces.sqlite") as gallery:
+        assert gallery.locked
+        gallery.unlock("secret")
+        assert [person.name for person in gallery.people()] == ["Eve"]
+    waiting.set()
+
+
 def test_a_protected_gallery_asks_for_its_passphrase(
     window: MainWindow, qtbot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -566,6 +586,43 @@ def test_a_damaged_gallery_is_said_and_set_aside(qtbot, home: Path, tmp_path: Pa
     window.close()
 
 
+def test_a_gallery_that_cannot_be_opened_can_be_deleted(qtbot, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = say_yes(monkeypatch)
+    ready_networks(home)
+    (home / "faces.sqlite").write_bytes(b"SQLite format 3\x00" + b"damaged" * 500)
+    window = open_window(qtbot)
+    enter(window, qtbot)
+    panel = people(window)
+    assert panel.page is panel.broken
+    buttons = [panel.broken.steps.itemAt(i).widget() for i in range(panel.broken.steps.count())]
+    next(button for button in buttons if button is not None and button.text() == "Delete everything…").click()
+    qtbot.waitUntil(lambda: panel.page is panel.welcome, timeout=20_000)
+    assert len(asked) == 1 and not [path for path in home.iterdir() if path.name.startswith("faces.")]
+    window.close()
+
+
+def test_one_damaged_picture_hides_nobody(
+    window: MainWindow, qtbot, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    enrolled(window, qtbot, tmp_path, 0, 1, shots=1)
+    faces(window)._gallery.close()
+    with contextlib.closing(sqlite3.connect(home / "faces.sqlite")) as db, db:
+        (data,) = db.execute("SELECT sealed FROM shots WHERE id = 1").fetchone()
+        db.execute("UPDATE shots SET sealed = ? WHERE id = 1", (data.replace(b"IHDR", b"IXDR"),))
+    errors: list[EngineError] = []
+    faces(window).failed.connect(errors.append)
+    faces(window)._refresh()
+    faces(window)._refresh()
+    settle(window, qtbot)
+    assert names(window) == ["Person 0", "Person 1"] and len(errors) == 1 and "1 person" in errors[0].message
+    pictures = [faces(window).thumbnail(person.id).isNull() for person in faces(window).people]
+    assert pictures == [True, False] and faces(window).recogniser is not None
+    say_yes(monkeypatch)
+    faces(window).delete_people([faces(window).people[0].id])
+    settle(window, qtbot)
+    assert names(window) == ["Person 1"]
+
+
 # --- recognising
 
 
@@ -589,6 +646,42 @@ def test_another_network_looks_at_the_gallery_by_itself(window: MainWindow, qtbo
     qtbot.waitUntil(lambda: labels(window) == ["Person 1"], timeout=60_000)
     window.use_model(NETWORK)
     qtbot.waitUntil(lambda: ready(window) == NETWORK and labels(window) == ["Person 1"], timeout=60_000)
+
+
+def test_people_are_recognised_whatever_was_done_while_faces_were_got_ready(
+    window: MainWindow, qtbot, tmp_path: Path
+) -> None:
+    enrolled(window, qtbot, tmp_path, 0, 1, shots=6)
+    for name in ("other", "third"):
+        write_faces(name, calibration=(20.0, -12.0), threshold=0.7)
+    window.bridge.refresh_cards()
+    qtbot.waitUntil(lambda: window.choice.findData("third") >= 0, timeout=20_000)
+    recogniser = lambda: faces(window).recogniser  # noqa: E731
+    window.use_model("other")
+    qtbot.waitUntil(lambda: faces(window).preparing is not None, timeout=240_000)
+    window.use_model("third")
+    qtbot.waitUntil(lambda: recogniser() is not None and recogniser().model.startswith("third:"), timeout=240_000)
+    window.use_model("other")
+    qtbot.waitUntil(lambda: faces(window).preparing is not None or recogniser() is not None, timeout=240_000)
+    window.set_mode("draw")
+    settle(window, qtbot)
+    window.set_mode("faces")
+    qtbot.waitUntil(lambda: recogniser() is not None and recogniser().model.startswith("other:"), timeout=240_000)
+
+
+def test_who_is_deleted_is_named_no_more_although_the_mode_is_left_at_once(
+    window: MainWindow, qtbot, tmp_path: Path
+) -> None:
+    enrolled(window, qtbot, tmp_path, 0, 1)
+    faces(window).delete_people([faces(window).people[0].id])
+    window.set_mode("draw")
+    qtbot.waitUntil(lambda: names(window) == ["Person 1"], timeout=20_000)
+    settle(window, qtbot)
+    left = faces(window).recogniser
+    assert left is None or len(left.people) == 1
+    window.set_mode("faces")
+    qtbot.waitUntil(lambda: faces(window).recogniser is not None, timeout=240_000)
+    assert len(faces(window).recogniser.people) == 1
 
 
 def test_the_threshold_decides_and_shows_the_faces_beside_it(window: MainWindow, qtbot, tmp_path: Path) -> None:
@@ -672,6 +765,22 @@ def test_an_album_is_sorted_by_faces_and_the_unknown_get_names(
     stage.tiles.opened.emit(stage.tiles.item(0).data(Qt.ItemDataRole.UserRole + 2))
     assert window._stack.currentWidget() is window.live and window.mode == "faces"
     qtbot.waitUntil(lambda: len(window.sight.faces) == 1, timeout=60_000)
+    assert people(window).back_button.isVisible(), "the album is still there"
+    people(window).back_button.click()
+    assert window._stack.currentWidget() is stage and groups(window) == wanted
+    assert not people(window).back_button.isVisible()
+
+
+def test_an_album_goes_on_while_one_looks_elsewhere(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    for number in range(24):
+        picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", (2, 2, shot(0)))
+    window.faces.open([tmp_path / "one", tmp_path / "two"])
+    stage = window.faces.album
+    qtbot.waitUntil(lambda: stage._job.done >= 2, timeout=60_000)
+    assert stage._job.done < 24
+    window.set_mode("draw")
+    qtbot.waitUntil(lambda: not stage.running, timeout=120_000)
+    assert stage._job.done == 24 and stage._job.skipped == []
 
 
 def test_an_album_can_be_stopped_and_closed(window: MainWindow, qtbot, tmp_path: Path) -> None:
@@ -741,6 +850,44 @@ def test_a_failed_enrolment_leaves_nobody_behind(
     faces(window)._refresh()
     settle(window, qtbot)
     assert names(window) == ["Person 0"]
+
+
+def test_a_full_disk_adds_nobody_and_is_not_called_a_success(
+    window: MainWindow, qtbot, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for person in range(3):
+        picture(tmp_path / f"Person {person}" / "one.png", (2, 2, shot(person)))
+    people(window).start_button.click()
+    qtbot.waitUntil(lambda: faces(window).state == "open", timeout=20_000)
+    people(window).add_from_folders(tmp_path)
+    qtbot.waitUntil(lambda: people(window).folders.add_button.isEnabled(), timeout=60_000)
+
+    def full(*arguments: object, **named: object) -> object:
+        raise WriteError("The disk is full.", "Make room.")
+
+    said: list[str] = []
+    faces(window).said.connect(said.append)
+    monkeypatch.setattr(Gallery, "add_shot", full)
+    people(window).folders.add_button.click()
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1, timeout=20_000)
+    settle(window, qtbot)
+    assert names(window) == [] and not said
+
+
+def test_the_same_pictures_are_taken_once(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    for number in range(2):
+        picture(tmp_path / "Ann" / f"{number}.png", (2, 2, shot(0)))
+    people(window).start_button.click()
+    qtbot.waitUntil(lambda: faces(window).state == "open", timeout=20_000)
+    said: list[str] = []
+    faces(window).said.connect(said.append)
+    for _ in range(2):
+        people(window).add_from_folders(tmp_path)
+        qtbot.waitUntil(lambda: people(window).folders.add_button.isEnabled(), timeout=60_000)
+        people(window).folders.add_button.click()
+        settle(window, qtbot)
+    assert [(person.name, person.shots) for person in faces(window).people] == [("Ann", 2)]
+    assert "2 pictures were there already" in said[-1]
 
 
 def test_everything_in_faces_has_a_name_and_a_place_at_1280_by_800(window: MainWindow, qtbot, tmp_path: Path) -> None:
