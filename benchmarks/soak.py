@@ -370,7 +370,7 @@ def main() -> None:
     from gui.application import SETTLED, report_everything
     from gui.window import MainWindow
 
-    process = psutil.Process()
+    process, processors = psutil.Process(), psutil.cpu_count() or 1
     camera = FaultyCamera(film())
     notes = Notes()
     pages: list[str] = []
@@ -384,6 +384,12 @@ def main() -> None:
         asking.start(20)
         loop.exec()
         asking.stop()
+
+    def busy() -> tuple[float, float]:
+        """Seconds for which the processor has worked: for all programs, and for this one."""
+        of_all, of_this = psutil.cpu_times(), process.cpu_times()
+        idle = of_all.idle + getattr(of_all, "iowait", 0.0)
+        return sum(of_all) - idle, of_this.user + of_this.system
 
     with camera.in_place(), failing_detector() as throw, painting(notes.paint):
         window = MainWindow()
@@ -415,20 +421,24 @@ def main() -> None:
         end = begun + 60 * minutes
         every = min(BETWEEN, 60 * minutes / (len(faults) + 1))
         turns = Turns(faults, notes, first=begun + every, every=every)
-        minute, shown = 1, notes.shown
+        minute, shown, spent = 1, notes.shown, busy()
+        others: list[float] = []  # by minute, the share of the processor that other programs took
 
         def beat() -> bool:
-            nonlocal minute, shown
+            nonlocal minute, shown, spent
             now = time.perf_counter()
             turns.beat(now, more=now < end - every / 2)
             if now >= begun + len(notes.memory):
                 notes.memory.append(process.memory_info().rss / 2**20)
             if now >= begun + 60 * minute and len(notes.memory) >= 60 * minute:
                 frames = notes.between(begun + 60 * (minute - 1), begun + 60 * minute)
+                before, spent = spent, busy()
+                others.append(max(0.0, (spent[0] - before[0] - (spent[1] - before[1])) / (60 * processors)))
                 print(
                     f"minute {minute}: {(notes.shown - shown) / 60:.1f} frames a second, p50 {ms(50, frames):.1f} ms, "
                     f"p99 {ms(99, frames):.1f} ms, {notes.by_minute()[-1]:.0f} MB; {len(turns.happened)} faults, "
-                    f"{len(turns.recovered)} recoveries, {len(pages)} pages, {len(notices)} notices",
+                    f"{len(turns.recovered)} recoveries, {len(pages)} pages, {len(notices)} notices; "
+                    f"others take {others[-1]:.0%} of the processor",
                     flush=True,
                 )
                 minute, shown = minute + 1, notes.shown
@@ -476,6 +486,7 @@ def main() -> None:
         looking_along=along,
         minutes=minutes,
         cores=cores,
+        share_of_others=float(np.mean(others)) if others else None,
         within_limits=bool(
             worst <= LIMIT * 1e3
             and (hourly is None or hourly <= LIMIT_GROWTH)
