@@ -163,7 +163,7 @@ class _OpenCamera:
 
 @contextlib.contextmanager
 def failing_detector() -> Iterator[Flag]:
-    """A flag: once it is set, the detector throws at the next frame, once, and the flag is cleared."""
+    """A flag: as long as it is set, the detector throws at every frame."""
     from engine.vision.detect import Detector
 
     healthy = Detector.predict
@@ -171,7 +171,6 @@ def failing_detector() -> Iterator[Flag]:
 
     def predict(self: Detector, frame: Frame, **options: Any) -> Result:
         if wanted.is_set():
-            wanted.clear()
             raise RuntimeError("thrown on purpose")
         return healthy(self, frame, **options)
 
@@ -204,7 +203,7 @@ def faults_of(camera: FaultyCamera, throw: Flag) -> list[Fault]:
 
     return [
         Fault("unplugged", camera.unplug, 2.0, camera.plug_in, pages=1),
-        Fault("network throws", throw.set, 0.5, notices=1),
+        Fault("network throws", throw.set, 0.3, throw.clear, notices=1),
         Fault("3840 × 2160", scale((3840, 2160)), 4.0, scale(None)),
         Fault("stalls", lambda: camera.stall(2.0), 2.0),
         Fault("640 × 480", scale((640, 480)), 2.0, scale(None)),
