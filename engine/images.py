@@ -680,8 +680,8 @@ def align_face(
             places: less than 1 shows eyes, nose and mouth alone, more than 1 what is around the face as well.
         rim: pixels of what is around the square which come back with it, so the whole is ``size + 2 * rim`` wide.
     """
-    place_side, side = size / around, size + 2 * rim
-    targets = _FACE * (place_side / 112) + (side - place_side) / 2
+    side = size + 2 * rim
+    targets = _targets(size, around) + rim
     place = _similarity(np.asarray(landmarks, np.float64), targets)
     # Where the face is larger than the result, its pixels are averaged first, or it would be full of steps.
     shrink = math.hypot(place[0, 0], place[1, 0])
@@ -692,6 +692,26 @@ def align_face(
         image = _uint8(cv2.resize(image, smaller, interpolation=cv2.INTER_AREA))
         place = _similarity(np.asarray(landmarks, np.float64) * scale, targets)
     return _uint8(cv2.warpAffine(image, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
+
+
+def from_upright(
+    landmarks: npt.NDArray[np.floating], size: int, *, around: float = 1.0
+) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float32]]:
+    """What takes points ``(..., 2)`` of the face that `align_face` has turned upright back into its picture."""
+    there = _similarity(np.asarray(landmarks, np.float64), _targets(size, around))
+    turn = np.linalg.inv(there[:, :2])
+
+    def back(points: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        return ((np.asarray(points, np.float64) - there[:, 2]) @ turn.T).astype(np.float32)
+
+    return back
+
+
+def _targets(size: int, around: float) -> npt.NDArray[np.float64]:
+    """Where the landmarks lie in an upright face of `size` pixels."""
+    inner = size / around
+    targets: npt.NDArray[np.float64] = _FACE * (inner / 112) + (size - inner) / 2
+    return targets
 
 
 def upright_places(landmarks: npt.NDArray[np.floating]) -> npt.NDArray[np.float64]:

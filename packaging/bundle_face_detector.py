@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -66,7 +66,9 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
         "AP@0.5, human boxes of 16 px and more": precision(detector, data, human=True),
         "in full precision: AP@0.5, human boxes of 16 px and more": precision(full, data, human=True),
         "AP@0.5, all validation boxes": precision(detector, data, human=False),
-        f"recall of YuNet's boxes of 24 px and more at {shown}": recall(detector, data, shown),
+        f"recall of YuNet's boxes of 24 px and more at {shown}": recall(
+            lambda image: detector.detect(image, floor=shown), data
+        ),
         f"false boxes in a photograph without a person at {shown}": false[shown],
     }
     return dataclasses.replace(
@@ -91,14 +93,14 @@ def precision(detector: Detector, data: Path, *, human: bool) -> float:
     return average_precision(found, truth, labels=("face",)).map50
 
 
-def recall(detector: Detector, data: Path, shown: float) -> float:
+def recall(find: Callable[[Image], Detections], data: Path) -> float:
     """Share of the faces that YuNet finds in the scenes, from 24 pixels on, which are found with an IoU of 0.5."""
     folder = data / "faces" / "scenes"
     there = got = 0
     for scene in json.loads((folder / "scenes.json").read_text(encoding="utf-8")):
         boxes = np.array([face["bbox"] for face in scene["faces_yunet"]], np.float32).reshape(-1, 4)
         boxes = boxes[boxes[:, 2:].max(axis=1) >= 24]
-        found = detector.detect(read_picture(folder / scene["file"]), floor=shown).xyxy
+        found = find(read_picture(folder / scene["file"])).xyxy
         there += len(boxes)
         if len(boxes) and len(found):
             sides = np.concatenate([found[:, :2], found[:, 2:] - found[:, :2]], axis=1)

@@ -1,7 +1,6 @@
-"""Make finished runs of the recipes the bundled face network: `python packaging/bundle_faces.py RUN_FOLDER NEAR_RUN`.
+"""Make a finished run of the recipe the bundled face network: `python packaging/bundle_faces.py RUN_FOLDER`.
 
-The runs are that of `faces.toml` and that of `faces-near.toml`; each becomes one view of the network. Writes their best
-weights in half precision to `resources/models/faces.safetensors`, measures them on people who
+Writes the run's best weights in half precision to `resources/models/faces.safetensors`, measures them on people who
 were not learnt from, through the same `FaceReader` that the window and `predict` use (so with the bundled face
 detector's landmarks), fits the calibration and the threshold, and writes the card beside the weights.
 """
@@ -16,15 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import shipped
+from bundle_face_detector import recall, without_faces
 
-from engine import zoo
-from engine.data.faces import NEAR
 from engine.measure import calibrated, separation, verification
 from engine.types import ModelCard
 from engine.vision.evaluate import embed_crops, open_set, read_pairs
 from engine.vision.faces import FaceReader
 
-RECIPES = ("faces", "faces-near")
 STRANGERS_NAMED = 0.02  # of strangers, at most, with 30 people enrolled
 
 NOTES = """\
@@ -36,20 +33,8 @@ training pictures are for research alone: this network is for learning and for u
 
 
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
-    """Weights of the two runs into the resources, as two views of one network, and their card."""
-    weights = {}
-    for run, recipe, view in zip(runs, RECIPES, ("whole", "near"), strict=True):
-        shipped.follows(run, recipe)
-        weights |= {f"{view}.{name}": value for name, value in shipped.weights_of(run).items()}
-    card = zoo.read_card(runs[0] / "model.json")
-    size = round(card.preprocess.size / NEAR)
-    card = dataclasses.replace(
-        card,
-        arguments={**card.arguments, "near": NEAR},
-        preprocess=dataclasses.replace(card.preprocess, size=size),
-    )
-    card = shipped.written(weights, card, "faces", title="Faces", recipes=RECIPES, notes=NOTES)
-    return measured(card, data / "faces")
+    """Weights of the run into the resources, and their card."""
+    return measured(shipped.half(runs, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:
@@ -74,6 +59,10 @@ def measured(card: ModelCard, data: Path) -> ModelCard:
         named: everyone.named(threshold),
         "strangers named at that threshold": everyone.strangers_named(threshold),
         "crops in which no face was found": float(np.mean(without_face)),
+        "photographs: recall of YuNet's boxes of 24 px and more": recall(reader.find_closely, data.parent),
+        "photographs: false boxes in one without a person": float(
+            np.mean([len(reader.find_closely(image)) for image in without_faces(data.parent)])
+        ),
     }
     slope, offset = calibrated(cosines[pairs.same], cosines[~pairs.same])
     return dataclasses.replace(
@@ -91,4 +80,4 @@ def _held(data: Path) -> list[str]:
 
 
 if __name__ == "__main__":
-    shipped.main(__doc__, "faces", bundle, several=True)
+    shipped.main(__doc__, "faces", bundle)

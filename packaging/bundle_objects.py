@@ -17,6 +17,8 @@ from engine.types import ModelCard
 from engine.vision.classify import Classifier
 from engine.vision.evaluate import evaluate_tags
 
+RECIPES = ("crops", "detector", "detector-second", "objects")
+
 NOTES = """\
 Says which of 23 things are in the middle square of a picture; each class has a probability of its own. Trained on the
 photographs of the bundled detector, whose backbone it began as: PASCAL VOC 2007 trainval (without what is kept for
@@ -26,7 +28,7 @@ other photographs of the same kinds, so its figures cannot be compared with publ
 
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
     """Weights of the run into the resources, and their card."""
-    card = shipped.half(runs, "objects", title="Objects", recipes=("crops", "detector", "objects"), notes=NOTES)
+    card = shipped.half(runs, "objects", title="Objects", recipes=RECIPES, notes=NOTES)
     return measured(card, data / "detection")
 
 

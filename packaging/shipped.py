@@ -8,12 +8,11 @@ import dataclasses
 import hashlib
 import os
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))
@@ -57,39 +56,22 @@ def half(runs: Sequence[Path], name: str, *, title: str, recipes: Sequence[str],
             others they count as if they were the first run.
         recipes: names of the stages, the one that made the first run last.
     """
-    follows(runs[0], recipes[-1])
-    first, *others = map(weights_of, runs)
-    mean = {}
-    for key, value in first.items():
-        same = [torch.cat([other[key], value[len(other[key]) :]]) for other in others]
-        mean[key] = torch.stack([value, *same]).float().mean(0)
-    return written(mean, zoo.read_card(runs[0] / "model.json"), name, title=title, recipes=recipes, notes=notes)
-
-
-def follows(run: Path, recipe: str) -> None:
-    """Say where a run was made with other settings than its recipe has."""
-    wanted = TrainingConfig.read(RECIPES / f"{recipe}.toml").values()
-    began = TrainingConfig.read(run / "run.toml").values()
+    last = RECIPES / f"{recipes[-1]}.toml"
+    wanted, began = TrainingConfig.read(last).values(), TrainingConfig.read(runs[0] / "run.toml").values()
     for field in sorted(wanted.keys() - {"folder", "device", "start_from"}):
         if wanted[field] != began[field]:
             said = f"the recipe says {wanted[field]!r}, the run was made with {began[field]!r}"
             print(f"{field}: {said}; whoever follows the recipe would get another network", file=sys.stderr)
-
-
-def weights_of(run: Path) -> dict[str, Tensor]:
-    """A run's best weights by name."""
-    return load_file(run / "model.safetensors")
-
-
-def written(
-    weights_by_name: Mapping[str, Tensor], card: ModelCard, name: str, *, title: str, recipes: Sequence[str], notes: str
-) -> ModelCard:
-    """Write weights in half precision to `resources/models`; returns the card that they have there, without figures."""
     weights = MODELS / f"{name}.safetensors"
-    save_file({key: value.half().contiguous() for key, value in weights_by_name.items()}, weights)
+    first, *others = (load_file(run / "model.safetensors") for run in runs)
+    mean = {}
+    for key, value in first.items():
+        same = [torch.cat([other[key], value[len(other[key]) :]]) for other in others]
+        mean[key] = torch.stack([value, *same]).float().mean(0)
+    save_file({key: value.half().contiguous() for key, value in mean.items()}, weights)
     weights.chmod(0o644)
     return dataclasses.replace(
-        card,
+        zoo.read_card(runs[0] / "model.json"),
         name=name,
         title=title,
         weights=weights,

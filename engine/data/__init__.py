@@ -566,11 +566,6 @@ DATASETS: dict[str, Entry] = {
         "Crops of faces listed with their person (identities.csv), for a network that tells people apart.",
         _in("faces", "load_identities"),
     ),
-    "identities-near": Entry(
-        "Faces by person, from nearer",
-        "The same crops without hair, ears and chin, for the second view of the bundled network.",
-        _in("faces", "load_near"),
-    ),
     "digits": Entry(
         "All digits",
         "The mix for the bundled network: MNIST, pen strokes, drawn and scanned digits, and what is no digit.",

@@ -9,7 +9,6 @@ person and their landmarks, and turns each face upright.
 from __future__ import annotations
 
 import csv
-import functools
 import gzip
 import math
 import os
@@ -41,7 +40,8 @@ _IN_ROOMS = ("chair", "couch", "dining table", "bottle", "potted plant", "tv")
 _ZOOM = (0.6, 2.0)  # faces are looked for in every size
 
 NEAR = 0.8
-"""The share of the face's square that the second view of the bundled network sees (`engine.images.align_face`)."""
+"""How much of a face is learnt from, as `engine.images.align_face` has it: eyes, nose and mouth without hair, ears and
+chin, which change from one picture of a person to the next."""
 
 _RIM = 1 / 16  # of the side: what is kept around an upright face, to be shifted and turned into
 _LISTS = ("identities.csv.gz", "identities.csv")
@@ -291,7 +291,7 @@ def load_identities(
     *,
     seed: int = 0,
     image_size: int = 0,
-    around: float = 1.0,
+    around: float = NEAR,
     progress: Progress = _silent,
     cancelled: Callable[[], bool] = _never,
 ) -> FaceSet:
@@ -340,7 +340,7 @@ def load_identities(
     pairs, same, folds = _pairs(root / "pairs_val.csv", number_of)
     progress("Reading faces", 1.0)
     return FaceSet(
-        "identities" if around == 1.0 else "identities-near",
+        "identities",
         images,
         torch.tensor([people[row.person] for row in read]),
         len(people),
@@ -352,10 +352,6 @@ def load_identities(
         around,
         skipped=tuple(skipped),
     )
-
-
-load_near = functools.partial(load_identities, around=NEAR)
-"""The same crops seen from nearer, for the second view of the bundled network."""
 
 
 def _rows(root: Path) -> list[_Row]:

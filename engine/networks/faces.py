@@ -4,9 +4,6 @@ Plain 3 x 3 convolutions with shortcuts (He et al. 2015), PReLU, and at the end 
 place by a convolution of its own (global depthwise convolution, MobileFaceNets, Chen et al. 2018, section 3.2): of a
 face that has been turned upright, every place means something of its own, so their mean would lose much.
 
-Two of them side by side, of which one looks from nearer, make a network with two views: what each is mistaken in, it is
-mistaken in by itself (DeepID, Sun, Wang and Tang 2014, gain most by looking at parts of a face in several scales).
-
 ``(N, 3, S, S)`` enter, ``(N, D)`` come out, not yet of length 1; faces of one person point the same way.
 """
 
@@ -14,9 +11,7 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from engine.networks import register
 
@@ -74,28 +69,6 @@ class Faces(nn.Module):
         return out
 
 
-class Views(nn.Module):
-    """Two `Faces`: ``whole`` sees all of the picture, made smaller, and ``near`` its middle as it is.
-
-    Attributes:
-        dimensions: of both embeddings together, each of which counts as much as the other.
-    """
-
-    def __init__(self, image_size: int, dimensions: int, dropout: float, near: float) -> None:
-        super().__init__()
-        self._rim = round(image_size * (1 - near) / 2)
-        self._side = image_size - 2 * self._rim
-        self.dimensions = 2 * dimensions
-        self.whole = Faces(self._side, dimensions, dropout)
-        self.near = Faces(self._side, dimensions, dropout)
-
-    def forward(self, x: Tensor) -> Tensor:
-        inside = slice(self._rim, self._rim + self._side)
-        smaller = functional.interpolate(x, size=(self._side, self._side), mode="bilinear", align_corners=False)
-        views = (self.whole(smaller), self.near(x[:, :, inside, inside]))
-        return torch.cat([functional.normalize(view) for view in views], dim=1)
-
-
 @register(
     "faces",
     title="Faces: an embedding that tells people apart",
@@ -103,19 +76,7 @@ class Views(nn.Module):
     task="faces",
 )
 def faces(
-    *,
-    classes: int,
-    channels: int = 3,
-    image_size: int = 64,
-    dimensions: int = 256,
-    dropout: float = 0.0,
-    near: float = 0.0,
-    **_: Any,
+    *, classes: int, channels: int = 3, image_size: int = 64, dimensions: int = 256, dropout: float = 0.0, **_: Any
 ) -> nn.Module:
-    """The bundled face network's shape.
-
-    Args:
-        dimensions: of the embedding of one view.
-        near: the side of what the second view sees, of the picture's side; 0: there is no second view.
-    """
-    return Views(image_size, dimensions, dropout, near) if near else Faces(image_size, dimensions, dropout)
+    """The bundled face network's shape."""
+    return Faces(image_size, dimensions, dropout)

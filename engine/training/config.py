@@ -42,9 +42,6 @@ class Field:
     only_for: tuple[str, tuple[str, ...]] | None = None
 
 
-_PERSONS = ("identities", "identities-near")
-
-
 def _field(default: Any, label: str, help: str, group: str, **details: Any) -> Any:
     return dataclasses.field(default=default, metadata={"field": Field(label, help, group, **details)})
 
@@ -71,7 +68,6 @@ class TrainingConfig:
             ("crops", "What is in the boxes of a COCO folder"),
             ("faces", "Faces in pictures (recipe of the bundled face detector)"),
             ("identities", "Faces by person (recipe of the bundled face network)"),
-            ("identities-near", "Faces by person, from nearer (second view of that network)"),
             ("digits", "All digits (recipe of the bundled network)"),
             ("digits-settle", "All digits, mostly MNIST (second stage of that recipe)"),
         ),
@@ -86,7 +82,7 @@ class TrainingConfig:
         path=True,
         only_for=(
             "data",
-            ("mnist", "fashion-mnist", "folder", "coco", "crops", "faces", *_PERSONS, "digits", "digits-settle"),
+            ("mnist", "fashion-mnist", "folder", "coco", "crops", "faces", "identities", "digits", "digits-settle"),
         ),
     )
     classes: str = _field(
@@ -105,7 +101,7 @@ class TrainingConfig:
         "Data",
         low=0,
         high=640,
-        only_for=("data", ("folder", "coco", "crops", "faces", *_PERSONS)),
+        only_for=("data", ("folder", "coco", "crops", "faces", "identities")),
     )
     augmentation: str = _field(
         "light",
@@ -371,17 +367,14 @@ _SUITED: dict[str, dict[str, Any]] = {
         "weight_decay": 0.05,
         "average_weights": 0.999,
     },
-    **{
-        name: {
-            "model": "faces",
-            "epochs": 30,
-            "batch_size": 256,
-            "learning_rate": 0.003,
-            "weight_decay": 0.1,
-            "average_weights": 0.998,
-            "dropout": 0.0,
-        }
-        for name in _PERSONS
+    "identities": {
+        "model": "faces",
+        "epochs": 30,
+        "batch_size": 256,
+        "learning_rate": 0.003,
+        "weight_decay": 0.1,
+        "average_weights": 0.998,
+        "dropout": 0.0,
     },
     # Large pictures need memory, so few go into a step, and smaller steps; boxes are learnt slowly.
     "coco": {

@@ -380,7 +380,8 @@ def upright_face(reader: FaceReader, image: Image) -> tuple[Image, bool]:
         sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
         off = np.hypot(*((boxes[:, :2] + boxes[:, 2:]) / 2 - np.array([width / 2, height / 2])).T)
         best = int((sides - 2 * off).argmax())
-        return reader.upright(image, found)[best], True
+        face = reader.look_closer(image, found[[best]])
+        return reader.upright(image, face)[0], True
     size = reader.card.preprocess.size
     way = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=way)), False

@@ -14,17 +14,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from torch.nn import functional
 
-from engine import networks, zoo
-from engine.data import DATASETS, load_synthetic_digits
+from engine import zoo
+from engine.data import load_synthetic_digits
 from engine.data.augment import face
 from engine.data.detection import SceneData, compose
-from engine.data.faces import FaceSet, load_faces, load_identities, load_near
+from engine.data.faces import FaceSet, load_faces, load_identities
 from engine.errors import EngineError
 from engine.images import align_face
 from engine.measure import verification
-from engine.networks.faces import Views
 from engine.opencv import cv2
 from engine.training.config import TrainingConfig
 from engine.training.events import Epoch, Started, Stopped
@@ -249,34 +247,18 @@ def test_identities_are_read_upright(faces: FaceSet) -> None:
     assert faces.people == 8 and len(faces.images) == 64 and len(faces.measured) == 48
     assert faces.images.shape[1:] == (3, 36, 36) and faces.image_size == 32
     assert len(faces.pairs) == 48 and faces.same.sum() == 24
-    eye = torch.tensor([38.2946, 51.6963]) * 32 / 112 + 2
+    eye = (torch.tensor([38.2946, 51.6963]) - 56) * 40 / 112 + 18  # 40 pixels of the face would be 112 of all of it
     for image in faces.images[:5]:
         assert (at(image, eye) - torch.tensor(LEFT)).abs().max() < 70
 
 
-def test_identities_seen_from_nearer_are_the_middle_of_larger_ones(root: Path, faces: FaceSet) -> None:
-    near, larger = load_near(root, image_size=32), load_identities(root, image_size=40)
-    assert near.around == 0.8 and faces.around == 1.0 and near.name in DATASETS
-    rims = [(each.images.shape[-1] - 32) // 2 for each in (near, larger)]
+def test_identities_are_seen_from_near(root: Path, faces: FaceSet) -> None:
+    larger = load_identities(root, image_size=40, around=1.0)
+    assert faces.around == 0.8 and larger.around == 1.0
     near_middle, larger_middle = (
-        each.images[:, :, rim : rim + 32, rim : rim + 32] for each, rim in zip((near, larger), rims, strict=True)
+        each.images[:, :, rim : rim + 32, rim : rim + 32] for each, rim in ((faces, 2), (larger, 6))
     )
     assert (near_middle.float() - larger_middle.float()).abs().mean() < 1.0
-
-
-def test_of_two_views_one_sees_the_whole_face_and_the_other_its_middle() -> None:
-    torch.manual_seed(0)
-    both = networks.build("faces", classes=1, channels=3, image_size=80, dimensions=16, near=0.8).eval()
-    alone = networks.build("faces", classes=1, channels=3, image_size=64, dimensions=16).eval()
-    assert isinstance(both, Views) and both.dimensions == 32
-    pictures = torch.rand(3, 3, 80, 80)
-    answers = both(pictures)
-    assert answers.shape == (3, 32)
-    alone.load_state_dict(both.near.state_dict())
-    assert torch.allclose(answers[:, 16:], functional.normalize(alone(pictures[:, :, 8:72, 8:72])), atol=1e-5)
-    rim = pictures.clone()
-    rim[:, :, :6] = 0.0
-    assert torch.equal(both(rim)[:, 16:], answers[:, 16:]) and not torch.allclose(both(rim)[:, :16], answers[:, :16])
 
 
 def test_a_list_that_is_none_is_refused(root: Path, tmp_path: Path) -> None:
