@@ -63,6 +63,7 @@ _GLANCES = (
 )
 _GRID = 3  # in such a grid they are seen: each with a box of such a share of its side, mirrored or not
 _BARELY = 0.1  # probability of a box that is looked at closer, and of one in such a look
+_ONE = 0.25  # of a face's side, by which landmarks of it may be apart; those of two faces are farther
 _SURE = 0.46  # probability from all looks together from which a box is a face: few things are taken for one then
 
 _SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
@@ -173,11 +174,18 @@ class FaceReader:
         return self._surely(image, framed[large])
 
     def _surely(self, image: Image, found: Detections) -> Detections:
-        """Those that are faces at a closer look, too."""
+        """Those that are faces at a closer look, too, each once: what was only beside one is that one, seen closer."""
         if not self._looks_closer:
             return found
         found = self.look_closer(image, found)
-        return found[found.confidence >= _SURE]
+        found = found[found.confidence >= _SURE]
+        assert found.landmarks is not None
+        kept: list[int] = []
+        for row, places in enumerate(found.landmarks):
+            away = np.linalg.norm(found.landmarks[kept] - places, axis=2).mean(axis=1)
+            if not (away < _ONE * np.array([_side(found, each) for each in kept])).any():
+                kept.append(row)
+        return found[kept]
 
     def _in_parts(self, image: Image, least: float) -> Detections:
         """What is found in all of a picture and, if it is large, in its parts."""
