@@ -45,6 +45,7 @@ _TRIES = 3  # to read on in a remote file, in one place; then it is damaged ther
 _UNSURE = 1.0  # seconds by which a header may promise too much: it often only estimates
 _PICTURE_SECONDS = 1.0  # for which each picture of a folder is shown
 _KEPT_FRAMES, _KEPT_BYTES = 24, 128 << 20  # of a video, so that one can step back without decoding it again
+_DAMAGED = 50  # frames of a file in a row that cannot be decoded; after more it has ended
 _SKIPPED = 12  # frames that are decoded for nothing rather than looking for the key frame before them
 
 
@@ -336,7 +337,7 @@ class _VideoSource:
         return there
 
     def _decode(self) -> Image | None:
-        """The frame at `_index`; what lies between it and where the decoder stands is kept, too."""
+        """The frame at `_index`, or the next one if that is damaged; what is decoded on the way there is kept, too."""
         begin = self._decoded
         oldest = self._recent[0][0] if self._recent else self._decoded
         if oldest - _SKIPPED <= self._index < oldest:  # a step back: the ones before it are wanted next
@@ -348,19 +349,30 @@ class _VideoSource:
             self._recent.clear()
             self._capture.set(cv2.CAP_PROP_POS_FRAMES, begin)
             self._decoded = begin
+        damaged = 0
         while True:
             image, self._waiting = self._waiting, None
             if image is None:
                 ok, image = self._capture.read()
                 if not ok or image is None:
-                    return None
+                    damaged += 1
+                    if damaged > self._tolerated:
+                        return None
+                    continue
             rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
-            index, self._decoded = self._decoded, self._decoded + 1
+            index, self._decoded, damaged = self._decoded + damaged, self._decoded + damaged + 1, 0
             self._seen = max(self._seen, self._decoded)
             if not self.info.live:
                 self._recent.append((index, rgb))
-            if index == self._index:
+            if index >= self._index:
+                self._index = index
                 return rgb
+
+    @property
+    def _tolerated(self) -> int:
+        """Frames in a row that may be damaged before it is the end: OpenCV tells both in the same way."""
+        missing = (self.info.frames or 0) - self._decoded
+        return 0 if self._remote else min(_DAMAGED, missing - 1)
 
     def seek(self, index: int) -> None:
         if not self.info.live:

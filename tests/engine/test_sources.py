@@ -336,6 +336,20 @@ def test_frames_stepped_back_to_are_those_that_were_played(
     source.close()
 
 
+def test_damaged_frames_of_a_video_are_left_out(make_video: Callable[..., Path]) -> None:
+    path = make_video("damaged.avi", frames=30)
+    pieces = path.read_bytes().split(b"00dc")  # stands once in the head, and before each frame
+    for number in (*range(10, 14), 20):
+        pieces[number + 2] = pieces[number + 2][:4] + bytes(len(pieces[number + 2]) - 4)
+    path.write_bytes(b"00dc".join(pieces))
+    source = open_source(str(path))
+    read = list(iter(source.read, None))
+    left = [*range(10), *range(14, 20), *range(21, 30)]
+    assert [frame.index for frame in read] == left and source.info.frames == 30
+    assert [round((float(frame.image.mean()) - 5) / 8) for frame in read] == left
+    source.close()
+
+
 def test_capture_of_nothing_fails_with_the_reason(tmp_path: Path) -> None:
     watcher = Watcher()
     playing = capture(tmp_path / "none.mp4", watcher)
