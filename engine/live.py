@@ -22,6 +22,7 @@ from engine.types import Frame, ModelCard, Result
 
 if TYPE_CHECKING:
     from engine.recognition import Recogniser
+    from engine.runtime import Device
     from engine.vision import Reader
     from engine.vision.classify import Classifier
     from engine.vision.faces import FaceFollower
@@ -109,6 +110,7 @@ class LiveSession:
         self._follower: Follower | None = None  # where the network detects things
         self._faces: FaceFollower | None = None  # where it is one for faces
         self._classifier: Classifier | None = None  # where it is one that can explain itself
+        self._device: Device | None = None  # that has been told
         self._generation = 0
         self._failure: EngineError | None = None  # that was told; None: the last frame could be read
         self._failed = 0  # frames in a row
@@ -250,12 +252,17 @@ class LiveSession:
             self._tell(ModelState(name, "failed", error=failure, generation=self._generation))
             return
         self._reader, self._follower, self._faces, self._classifier = reader, follower, faces, classifier
-        self._generation += 1
         self._recover()
+        self._tell_ready(name, reader)
+
+    def _tell_ready(self, name: str, reader: Reader) -> None:
+        """Results come from this network, or from this device, from now on."""
+        self._generation += 1
         self.results.take()  # what the network before has read and nobody has seen
-        device = reader.network.device
-        state = ModelState(name, "ready", reader.card, device.title, device.why, generation=self._generation)
-        self._tell(dataclasses.replace(state, explains=classifier is not None))
+        self._device = reader.network.device
+        state = ModelState(name, "ready", reader.card, self._device.title, self._device.why)
+        explains = self._classifier is not None
+        self._tell(dataclasses.replace(state, generation=self._generation, explains=explains))
 
     def _open(self, card: ModelCard, asked: int) -> Reader:
         """The network of a card. The two that ran last are kept: going to and fro between them takes no time."""
@@ -294,6 +301,12 @@ class LiveSession:
                     self._on_error(error)
             return
         self._recover()
+        if reader.network.device is not self._device and not self._ending:
+            self._kept = [each for each in self._kept if each[2] is not reader]  # chosen again, it is opened anew
+            self._tell_ready(reader.card.name, reader)
+            why = f"“{reader.card.title}” goes on on the processor: {reader.network.device.why}."
+            self._on_error(EngineError(why, "Close what else uses the GPU, then choose the network again."))
+            result = dataclasses.replace(result, generation=self._generation)
         if not self._ending:
             self.results.put(result)
 

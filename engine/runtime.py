@@ -502,9 +502,30 @@ class _TorchNetwork:
         self._tapped.to(self._where, self._kind, memory_format=self._order)
         levels = torch.tensor((card.preprocess.mean, card.preprocess.std), device=self._where)[:, :, None, None] * 255
         self._mean, self._deviation = levels
-        self.run(np.zeros((1, side, side, channels), np.uint8))
+        self._run(np.zeros((1, side, side, channels), np.uint8), None)
 
     def run(self, batch: Floats | Image, layer: str | None = None) -> tuple[Floats, Floats | None]:
+        try:
+            return self._run(batch, layer)
+        except RuntimeError as error:
+            if self.device.kind not in ("cuda", "mps") or "out of memory" not in str(error).lower():
+                raise
+            _log.info("%s: %s", self.device.title, error)
+        self._leave_the_gpu()
+        return self._run(batch, layer)
+
+    def _leave_the_gpu(self) -> None:
+        """Another program has taken the GPU's memory: this network goes on on the processor."""
+        import torch
+
+        self._where, self._kind = torch.device("cpu"), torch.float32
+        self._tapped.to(self._where, self._kind, memory_format=self._order)
+        self._mean, self._deviation = self._mean.to(self._where), self._deviation.to(self._where)
+        self.device = Device("torch", "CPU · PyTorch", "the GPU ran out of memory")
+        if torch.cuda.is_available():
+            torch.cuda.empty_cache()
+
+    def _run(self, batch: Floats | Image, layer: str | None) -> tuple[Floats, Floats | None]:
         import torch
 
         with torch.inference_mode():

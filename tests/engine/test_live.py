@@ -15,6 +15,7 @@ from engine.concurrency import Flag
 from engine.errors import EngineError
 from engine.live import LiveSession, ModelState
 from engine.recognition import Recogniser
+from engine.runtime import Device
 from engine.sources import Capture
 from engine.types import Frame, Result
 from engine.vision.classify import Classifier
@@ -197,6 +198,20 @@ def test_a_bug_while_loading_is_a_failure_with_a_sentence(
     assert viewer.states[-1].error is not None
     assert "tiny" in viewer.states[-1].error.message
     caplog.clear()
+
+
+def test_a_network_that_has_to_leave_the_gpu_says_so_once_and_goes_on(viewer: Viewer) -> None:
+    viewer.use("tiny")
+    network = viewer.session._reader.network  # type: ignore[union-attr]
+    network.device = Device("torch", "CPU · PyTorch", "the GPU ran out of memory")
+    told = len(viewer.states)
+    for index in (1, 2):
+        result = viewer.read(index)
+    assert [(state.phase, state.why) for state in viewer.states[told:]] == [("ready", "the GPU ran out of memory")]
+    assert result.generation == viewer.states[-1].generation
+    assert [error.message for error in viewer.errors] == ["“Tiny” goes on on the processor: the GPU ran out of memory."]
+    viewer.use("tiny")
+    assert viewer.session._reader.network is not network, "chosen again, it tries the GPU again"  # type: ignore[union-attr]
 
 
 def test_failing_frames_give_one_notice_until_one_works_again(

@@ -248,6 +248,27 @@ def test_gpu_that_cannot_run_a_network_is_replaced_by_the_processor(
     assert network.run(batch(card, 1))[0].shape == (1, 11)
 
 
+def test_where_the_gpus_memory_runs_out_the_processor_goes_on(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    card = zoo.model_card("tiny")
+    network: Any = open_on(TORCH, card)
+    asked = batch(card, 2)
+    before = network.run(asked)[0]
+    network.device = Device("cuda", "A GPU · CUDA", "fastest device found")
+    real = network._tapped.forward
+    answers = [RuntimeError("CUDA out of memory. Tried to allocate 2 GiB"), RuntimeError("a bug")]
+
+    def forward(inputs: Any) -> Any:
+        if answers:
+            raise answers.pop(0)
+        return real(inputs)
+
+    monkeypatch.setattr(network._tapped, "forward", forward)
+    with pytest.raises(RuntimeError, match="a bug"):
+        network.run(asked)
+    assert network.device.kind == "torch" and "memory" in network.device.why
+    assert np.allclose(network.run(asked)[0], before, atol=1e-5)
+
+
 def test_without_openvino_torch_is_used_and_says_why(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(runtime, "_openvino_version", lambda: "")
     monkeypatch.setattr(runtime, "_cuda_driver_sees_a_device", lambda: False)
