@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import struct
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from engine.opencv import cv2
 from engine.types import NOT_A_DIGIT, BoxLayout, Image, ModelCard, Preprocess
 
 DIGITS = tuple("0123456789")
@@ -293,3 +295,10 @@ def make_video(tmp_path: Path) -> Callable[..., Path]:
         return path
 
     return make
+
+
+def turned_jpeg(picture: Image, orientation: int) -> bytes:
+    """A JPEG file with a camera's note of how it was held (EXIF 2.3, tag 0x0112)."""
+    data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
+    note = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
+    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]

@@ -16,11 +16,13 @@ from engine import zoo
 from engine.errors import EngineError
 from engine.images import read_picture
 from engine.measure import separation
+from engine.opencv import cv2
 from engine.store import RESOURCES
-from engine.types import Frame, ModelCard
+from engine.types import Frame, Image, ModelCard
 from engine.vision.detect import Detector
 from engine.vision.evaluate import embed_crops
 from engine.vision.faces import FaceReader
+from tests.engine.conftest import turned_jpeg
 
 FINDER, EMBEDDER = (RESOURCES / "models" / f"{name}.json" for name in ("face-detector", "faces"))
 
@@ -78,6 +80,49 @@ def test_a_photograph_of_two_people_has_two_faces_with_their_landmarks_in_place(
         eye, other, nose, corner, end = face.landmarks
         assert x0 < eye[0] < nose[0] < other[0] < x1 and y0 < eye[1] < nose[1] < corner[1] < y1
         assert corner[0] < end[0]
+
+
+@pytest.mark.parametrize("name", ["bbt1", "bbt2", "bbt5", "couple"])
+def test_each_face_of_a_photograph_is_found_once(reader: FaceReader, shared_data: Path, name: str) -> None:
+    found = reader.find_closely(read_picture(shared_data / "faces" / "scenes" / f"{name}.webp"))
+    assert len(found) > 1
+    middles, sides = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2, (found.xyxy[:, 2:] - found.xyxy[:, :2]).max(axis=1)
+    for row in range(1, len(found)):
+        away = np.linalg.norm(middles[:row] - middles[row], axis=1)
+        assert (away > 0.3 * np.maximum(sides[:row], sides[row])).all()
+
+
+def test_a_photograph_may_be_mirrored_turned_grey_clear_or_huge(
+    reader: FaceReader, shared_data: Path, tmp_path: Path
+) -> None:
+    image = read_picture(shared_data / "faces" / "scenes" / "two_people.webp")
+    there = {6: np.rot90(image, 1), 3: np.rot90(image, 2), 8: np.rot90(image, 3)}
+    made: dict[str, Image] = {"mirrored": image[:, ::-1], "grey": image.mean(axis=2, keepdims=True).repeat(3, axis=2)}
+    for orientation, held in there.items():  # as a camera stores it that was held so
+        (tmp_path / "held.jpg").write_bytes(turned_jpeg(np.ascontiguousarray(held), orientation))
+        made[f"held {orientation}"] = read_picture(tmp_path / "held.jpg")
+    clear = np.dstack([image[:, :, ::-1], np.full(image.shape[:2], 255, np.uint8)])
+    cv2.imwrite(str(tmp_path / "clear.png"), clear)
+    made["clear"] = read_picture(tmp_path / "clear.png")
+    made["huge"] = np.full((4320, 7680, 3), 128, np.uint8)
+    large = cv2.resize(image, None, fx=2, fy=2)
+    made["huge"][1000 : 1000 + large.shape[0], 3000 : 3000 + large.shape[1]] = large
+    for name, picture in made.items():
+        faces = reader.predict(Frame(np.ascontiguousarray(picture, np.uint8), "test", 0, 0.0)).faces
+        assert faces is not None
+        least = 60 if name == "huge" else 100
+        assert len([face for face in faces if face.box[3] - face.box[1] > least]) == 2, name
+
+
+def test_a_drawn_face_is_nobody(reader: FaceReader) -> None:
+    """Whether it is found or not: it is no reason to stumble, and like no one."""
+    paper = np.full((480, 640, 3), 255, np.uint8)
+    cv2.circle(paper, (320, 240), 130, (230, 190, 160), -1)
+    for x in (275, 365):
+        cv2.circle(paper, (x, 200), 16, (40, 40, 40), -1)
+    cv2.ellipse(paper, (320, 300), (55, 25), 0, 0, 180, (160, 40, 40), 8)
+    faces = reader.predict(Frame(paper, "drawing", 0, 0.0)).faces
+    assert faces is not None and len(faces) <= 1 and not any(face.name for face in faces)
 
 
 @pytest.mark.parametrize("name", ["kate_siegel", "obama", "biden"])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import struct
 from pathlib import Path
 
 import numpy as np
@@ -29,6 +28,7 @@ from engine.images import (
     to_rgb,
 )
 from engine.opencv import cv2
+from tests.engine.conftest import turned_jpeg
 
 
 def canvas(
@@ -68,13 +68,6 @@ def test_half_a_picture_is_an_error(suffix: str, tmp_path: Path) -> None:
     with pytest.raises(EngineError) as failure:
         read_picture(path)
     assert failure.value.hint
-
-
-def turned_jpeg(picture: Image, orientation: int) -> bytes:
-    """A JPEG file with a camera's note of how it was held (EXIF 2.3, tag 0x0112)."""
-    data = cv2.imencode(".jpg", picture[:, :, ::-1], [cv2.IMWRITE_JPEG_QUALITY, 100])[1].tobytes()
-    note = b"Exif\0\0MM\0*" + struct.pack(">IHHHIHHI", 8, 1, 0x0112, 3, 1, orientation, 0, 0)
-    return data[:2] + b"\xff\xe1" + struct.pack(">H", len(note) + 2) + note + data[2:]
 
 
 def test_a_picture_is_read_the_way_up_that_its_camera_noted(tmp_path: Path) -> None:
