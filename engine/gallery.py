@@ -413,9 +413,9 @@ class Gallery:
             return _shots(at, "WHERE person = ? ORDER BY id", person)
 
     def thumbnail(self, person: int) -> Image | None:
-        """The crop of the best shot, (H, W, 3) uint8; None where there is none, or it is damaged."""
+        """The crop of the best shot that can be read, (H, W, 3) uint8; None where there is none."""
         with self._reading() as at:
-            best = _shots(at, "WHERE person = ? ORDER BY quality DESC, id LIMIT 1", person)
+            best = _shots(at, "WHERE person = ? ORDER BY quality DESC, id", person, limit=1)
         return best[0].crop if best else None
 
     def add_shot(
@@ -506,14 +506,10 @@ class Gallery:
             after: only shots with a larger id, to go on behind one that could not be embedded.
         """
         with self._reading() as at:
-            return _shots(
-                at,
-                "WHERE id > ? AND NOT EXISTS (SELECT 1 FROM embeddings WHERE shot = shots.id AND model = ?)"
-                " ORDER BY id LIMIT ?",
-                after,
-                model,
-                -1 if limit is None else limit,
+            which = (
+                "WHERE id > ? AND NOT EXISTS (SELECT 1 FROM embeddings WHERE shot = shots.id AND model = ?) ORDER BY id"
             )
+            return _shots(at, which, after, model, limit=limit)
 
     def count_missing(self, model: str) -> int:
         """How many shots a network (`model_id`) has not seen yet."""
@@ -1081,10 +1077,14 @@ def _write_person(at: _Rows, person: int, *, name: str | None = None, note: str 
     at.db.execute("UPDATE people SET sealed = ? WHERE id = ?", (sealed, person))
 
 
-def _shots(at: _Rows, which: str, *arguments: object) -> list[Shot]:
-    rows = at.db.execute(f"SELECT id, person, quality, added, sealed FROM shots {which}", arguments).fetchall()
-    shots = []
-    for row, person, quality, added, sealed in rows:
+def _shots(at: _Rows, which: str, *arguments: object, limit: int | None = None) -> list[Shot]:
+    """Those that can be read, no more than `limit`. A broken seal is an error: somebody has changed the file."""
+    shots: list[Shot] = []
+    for row, person, quality, added, sealed in at.db.execute(
+        f"SELECT id, person, quality, added, sealed FROM shots {which}", arguments
+    ):
+        if len(shots) == limit:
+            break
         values, picture = _unpacked(at.open(sealed, "shots", row, person, quality, added))
         landmarks, source = _shot_values(values)
         with contextlib.suppress(EngineError):  # one damaged picture is no reason not to see the others

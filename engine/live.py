@@ -110,7 +110,7 @@ class LiveSession:
         self._follower: Follower | None = None  # where the network detects things
         self._faces: FaceFollower | None = None  # where it is one for faces
         self._classifier: Classifier | None = None  # where it is one that can explain itself
-        self._device: Device | None = None  # that has been told
+        self._devices: tuple[Device, ...] = ()  # that have been told
         self._generation = 0
         self._failure: EngineError | None = None  # that was told; None: the last frame could be read
         self._failed = 0  # frames in a row
@@ -253,14 +253,19 @@ class LiveSession:
             return
         self._reader, self._follower, self._faces, self._classifier = reader, follower, faces, classifier
         self._recover()
-        self._tell_ready(name, reader)
+        self._tell_ready(name, reader, reader.network.device)
 
-    def _tell_ready(self, name: str, reader: Reader) -> None:
+    def _devices_of(self, reader: Reader) -> tuple[Device, ...]:
+        """Where the network runs, and what finds the faces for it."""
+        finder = () if self._faces is None else (self._faces.detector.network.device,)
+        return (reader.network.device, *finder)
+
+    def _tell_ready(self, name: str, reader: Reader, device: Device) -> None:
         """Results come from this network, or from this device, from now on."""
         self._generation += 1
         self.results.take()  # what the network before has read and nobody has seen
-        self._device = reader.network.device
-        state = ModelState(name, "ready", reader.card, self._device.title, self._device.why)
+        self._devices = self._devices_of(reader)
+        state = ModelState(name, "ready", reader.card, device.title, device.why)
         explains = self._classifier is not None
         self._tell(dataclasses.replace(state, generation=self._generation, explains=explains))
 
@@ -301,11 +306,16 @@ class LiveSession:
                     self._on_error(error)
             return
         self._recover()
-        if reader.network.device is not self._device and not self._ending:
+        devices = self._devices_of(reader)
+        moved = [device for device in devices if device not in self._devices]
+        if moved and not self._ending:
             self._kept = [each for each in self._kept if each[2] is not reader]  # chosen again, it is opened anew
-            self._tell_ready(reader.card.name, reader)
-            why = f"“{reader.card.title}” goes on on the processor: {reader.network.device.why}."
-            self._on_error(EngineError(why, "Close what else uses the GPU, then choose the network again."))
+            self._tell_ready(reader.card.name, reader, moved[0])
+            self._failure = EngineError(
+                f"“{reader.card.title}” goes on on the processor: {moved[0].why}.",
+                "Close what else uses the GPU, then choose the network again.",
+            )
+            self._on_error(self._failure)
             result = dataclasses.replace(result, generation=self._generation)
         if not self._ending:
             self.results.put(result)

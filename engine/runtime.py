@@ -495,8 +495,9 @@ class _TorchNetwork:
         self._where = torch.device("cpu" if device.kind == "torch" else device.kind)
         halved = device.kind == "cuda" and not getattr(net, "exact", False)
         self._kind = torch.float16 if halved else torch.float32
+        self._threads = _threads(work, interactive=interactive)
         if device.kind == "torch":
-            torch.set_num_threads(_threads(work, interactive=interactive))
+            torch.set_num_threads(self._threads)
         # Apple's GPU gains nothing from pixels that lie together; the other devices do.
         self._order = torch.contiguous_format if device.kind == "mps" else torch.channels_last
         self._tapped.to(self._where, self._kind, memory_format=self._order)
@@ -521,6 +522,7 @@ class _TorchNetwork:
         self._where, self._kind = torch.device("cpu"), torch.float32
         self._tapped.to(self._where, self._kind, memory_format=self._order)
         self._mean, self._deviation = self._mean.to(self._where), self._deviation.to(self._where)
+        torch.set_num_threads(self._threads)
         self.device = Device("torch", "CPU · PyTorch", "the GPU ran out of memory")
         if torch.cuda.is_available():
             torch.cuda.empty_cache()

@@ -801,12 +801,20 @@ def forget_sorted_people() -> None:
 
     Raises:
         EngineError: another window sorts.
+        WriteError: one cannot be removed.
     """
     with _alone():
         for path in _journals():
-            with contextlib.suppress(OSError, ValueError, KeyError), path.open("rb") as file:
-                if json.loads(file.readline()).get("people"):
-                    path.unlink()
+            try:
+                with path.open("rb") as file:
+                    head = json.loads(file.readline())
+            except (OSError, ValueError):
+                continue
+            if isinstance(head, dict) and head.get("people"):
+                try:
+                    path.unlink(missing_ok=True)
+                except OSError as error:
+                    raise store.write_error(path, error) from error
 
 
 def undo_sorting(

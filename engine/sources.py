@@ -294,6 +294,7 @@ class _VideoSource:
         self._index = 0  # of the frame that is read next
         self._decoded = 0  # of the frame that the decoder gives next
         self._seen = 1  # frames of which one knows that they are there
+        self._damaged: set[int] = set()  # frames that could not be decoded
         self._recent: collections.deque[tuple[int, Image]] = collections.deque(
             maxlen=max(2, min(_KEPT_FRAMES, _KEPT_BYTES // (height * width * 3)))
         )
@@ -360,6 +361,7 @@ class _VideoSource:
                         return None
                     continue
             rgb: Image = cv2.cvtColor(image, cv2.COLOR_BGR2RGB)
+            self._damaged.update(range(self._decoded, self._decoded + damaged))
             index, self._decoded, damaged = self._decoded + damaged, self._decoded + damaged + 1, 0
             self._seen = max(self._seen, self._decoded)
             if not self.info.live:
@@ -377,6 +379,8 @@ class _VideoSource:
     def seek(self, index: int) -> None:
         if not self.info.live:
             self._index = max(0, index if self.info.frames is None else min(index, self.info.frames - 1))
+            while self._index > 0 and self._index in self._damaged:  # or one could not step back past them
+                self._index -= 1
 
     def close(self) -> None:
         self._recent.clear()

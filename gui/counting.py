@@ -101,10 +101,13 @@ class Counting(QObject):
         self._counter = Counter()
         self._counters: dict[str, Counter] = {}  # of each source that was open, the one that plays last
         self._key = ""
-        self._disk: collections.deque[tuple[Callable[[], Any], Callable[[Any], None]]] = collections.deque()
+        self._disk: collections.deque[tuple[Callable[[], Any], Callable[[Any], None], Callable[[], None]]]
+        self._disk = collections.deque()
         self._unread: set[Counter] = set()  # those whose log is still to be read
         self._busy = False  # the first of what was to be done on the disk is being done
         self._told = False  # that the disk is not to be had
+        self._unsaved: dict[str, list[Event]] = {}  # of each source, what is not on the disk yet
+        self._writing: dict[str, int] = {}  # how many of these are being written just now
         self._saving = QTimer(self)
         self._saving.setSingleShot(True)
         self._saving.setInterval(SAVED)
@@ -179,21 +182,33 @@ class Counting(QObject):
             return False
         return True
 
-    def move_corner(self, name: str, corner: int, point: tuple[float, float], *, going_on: bool = False) -> None:
-        """A corner lies elsewhere; where that would leave nothing of the place it stays."""
+    def move_corner(self, name: str, corner: int, point: tuple[float, float], *, going_on: bool = False) -> bool:
+        """A corner lies elsewhere; where that would leave nothing of the place it stays, and this is False."""
         place = self.place(name)
-        if place is not None:
-            points = tuple(point if i == corner else each for i, each in enumerate(place.corners))
-            self._put(place, points, going_on=going_on)
+        if place is None:
+            return False
+        points = tuple(point if i == corner else each for i, each in enumerate(place.corners))
+        return self._put(place, points, going_on=going_on)
 
-    def move(self, name: str, right: float, down: float, *, going_on: bool = False) -> None:
-        """All of a place lies elsewhere, by so many shares of the picture, as far as the picture goes."""
+    def move(
+        self, name: str, right: float, down: float, *, origin: Points | None = None, going_on: bool = False
+    ) -> bool:
+        """All of a place lies elsewhere, by so many shares of the picture, as far as the picture goes.
+
+        Args:
+            origin: corners that this is counted from; None: where they are.
+
+        Returns:
+            Whether it has moved.
+        """
         place = self.place(name)
-        if place is not None:
-            across, along = zip(*place.corners, strict=True)
-            right = min(1 - max(across), max(-min(across), right))
-            down = min(1 - max(along), max(-min(along), down))
-            self._put(place, tuple((x + right, y + down) for x, y in place.corners), going_on=going_on)
+        if place is None:
+            return False
+        corners = place.corners if origin is None else origin
+        across, along = zip(*corners, strict=True)
+        right = min(1 - max(across), max(-min(across), right))
+        down = min(1 - max(along), max(-min(along), down))
+        return self._put(place, tuple((x + right, y + down) for x, y in corners), going_on=going_on)
 
     def remove(self, name: str) -> None:
         left = tuple(each for each in self.places if each.name != name)
@@ -238,6 +253,7 @@ class Counting(QObject):
         self._counter.start_again()
         self._unread.discard(self._counter)
         if self._key:
+            self._unsaved.pop(self._key, None)
             self._do(self._log_file(self._key).remove)
         self._count_again()
         self.counted.emit()
@@ -322,10 +338,15 @@ class Counting(QObject):
         """Write down what is not written yet. To be called when nothing is done in threads any more."""
         self._busy = True
         self._rest()
-        for work, _ in self._disk:
+        for work, _, _ in self._disk:
             with contextlib.suppress(EngineError):  # nobody is there to be told
                 work()
         self._disk.clear()
+        for key, waiting in self._unsaved.items():
+            left = waiting[self._writing.get(key, 0) :]
+            if left:
+                with contextlib.suppress(EngineError):
+                    self._log_file(key).append(left)
 
     # the disk -------------------------------------------------------------------------------------------------------
 
@@ -336,10 +357,31 @@ class Counting(QObject):
 
     def _save(self) -> None:
         self._saving.stop()
-        news = self._counter.take_news()
-        if news and self._key:
-            log = self._log_file(self._key)
-            self._do(lambda: log.append(news))
+        key = self._key
+        if not key:
+            self._counter.take_news()
+            return
+        waiting = self._unsaved.setdefault(key, [])
+        waiting += self._counter.take_news()
+        if not waiting or key in self._writing:
+            return
+        some = list(waiting)
+        self._writing[key] = len(some)
+
+        def written(_: object) -> None:
+            self._writing.pop(key, None)
+            if waiting[: len(some)] == some:  # nobody has started again meanwhile
+                del waiting[: len(some)]
+            self._told = False
+            if waiting and key == self._key:
+                self._saving.start()
+
+        def failed() -> None:
+            self._writing.pop(key, None)
+            if key == self._key:
+                self._saving.start()
+
+        self._do(lambda: self._log_file(key).append(some), written, failed)
 
     def _read(self, counter: Counter, key: str) -> None:
         """What has happened at a source before the window was opened, or before too many others were."""
@@ -357,15 +399,20 @@ class Counting(QObject):
     def _log_file(key: str) -> CountLog:
         return CountLog(key.rpartition("/")[2])
 
-    def _do(self, work: Callable[[], Any], done: Callable[[Any], None] = lambda _: None) -> None:
+    def _do(
+        self,
+        work: Callable[[], Any],
+        done: Callable[[Any], None] = lambda _: None,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
         """Do something on the disk in a thread, one after the other, and then `done(what it has returned)` here."""
-        self._disk.append((work, done))
+        self._disk.append((work, done, failed))
         self._do_next()
 
     def _do_next(self) -> None:
         if self._busy or not self._disk:
             return
-        work, done = self._disk.popleft()
+        work, done, failed = self._disk.popleft()
         self._busy = True
 
         def attempt() -> tuple[Any, EngineError | None]:
@@ -379,9 +426,11 @@ class Counting(QObject):
             self._busy = False
             if error is None:
                 done(value)
-            elif not self._told:  # it is tried every few seconds
-                self._told = True
-                self.failed.emit(error)
+            else:
+                failed()
+                if not self._told:  # it is tried every few seconds
+                    self._told = True
+                    self.failed.emit(error)
             self._do_next()
 
         self._call(attempt, attempted)
@@ -404,8 +453,8 @@ class Counting(QObject):
             return name
         return next(f"{name} {i}" for i in range(2 if bare else 1, len(used) + 3) if f"{name} {i}" not in used)
 
-    def _put(self, place: Place, points: Points, *, going_on: bool) -> None:
-        """Other corners, if something is left of the place."""
+    def _put(self, place: Place, points: Points, *, going_on: bool) -> bool:
+        """Other corners, if something is left of the place; whether they are others."""
         try:
             moved: Place = (
                 replace(place, start=points[0], end=points[1])
@@ -413,9 +462,8 @@ class Counting(QObject):
                 else replace(place, corners=points)
             )
         except ValueError:
-            return
-        if moved != place:
-            self.replace(place.name, moved, going_on=going_on)
+            return False
+        return moved != place and self.replace(place.name, moved, going_on=going_on)
 
     def _use(self, places: tuple[Place, ...], *, chosen: str, going_on: bool = False) -> None:
         """These places from now on, a step that can be undone. Raises ValueError where they cannot be."""

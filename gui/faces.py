@@ -459,19 +459,21 @@ class Faces(QObject):
     def delete_all(self) -> None:
         """Nothing is left: no person, no face, no file, and the wish for a gallery is forgotten, too."""
 
-        def gone(_: object) -> None:
+        def gone(kept: EngineError | None) -> None:
             self._deleting = False
             self._settings.remove(CONSENT)
             self._gallery = self.log = None
             self.open_again()
-            self.said.emit("Everything was deleted")
+            self.said.emit("Everything was deleted" if kept is None else "The gallery was deleted")
+            if kept is not None:
+                self.failed.emit(kept)
 
-        def kept(error: BaseException) -> None:
+        def failed(error: BaseException) -> None:
             self._deleting = False
             self.failed.emit(error)
 
         self._deleting = True
-        self._do(self._remove_all, gone, kept)
+        self._do(self._remove_all, gone, failed)
 
     def size(self, done: Callable[[int], None]) -> None:
         """How many bytes the gallery takes."""
@@ -744,11 +746,16 @@ class Faces(QObject):
 
         return self._gallery if self._gallery is not None else Gallery()
 
-    def _remove_all(self) -> None:
+    def _remove_all(self) -> EngineError | None:
+        """Delete the gallery; what is returned says why notes of sortings by people are left."""
         from engine import forget_sorted_people
 
         self._any.delete_all()
-        forget_sorted_people()
+        try:
+            forget_sorted_people()
+        except EngineError as error:
+            return error
+        return None
 
     @property
     def _threshold_key(self) -> str:

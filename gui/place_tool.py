@@ -51,7 +51,8 @@ class PlaceTool(QObject):
         self.handles = False
         self._mouse: QPointF | None = None
         self._held: tuple[str, int] | None = None  # the corner that is dragged, or -1 for all of the place
-        self._last: tuple[float, float] = (0.0, 0.0)  # where the mouse was while it dragged
+        self._from: tuple[float, float] = (0.0, 0.0)  # where the mouse took it
+        self._origin: Points = ()  # its corners then
         self._dragged = False
         picture.installEventFilter(self)
         picture.sketches.append(self._paint)
@@ -149,8 +150,10 @@ class PlaceTool(QObject):
 
     def _press(self, at: QPointF) -> bool:
         if self.drawing is None:
-            self._held, self._last, self._dragged = self._take(at), self._share(at), False
+            self._held, self._from, self._dragged = self._take(at), self._share(at), False
             if self._held is not None:
+                place = self._counting.place(self._held[0])
+                self._origin = place.corners if place is not None else ()
                 self._counting.choose(self._held[0])
                 self._picture.setFocus()
             return self._held is not None
@@ -167,12 +170,13 @@ class PlaceTool(QObject):
     def _move(self, at: QPointF) -> bool:
         self._mouse = at
         if self._held is not None:
-            (name, corner), share = self._held, self._share(at)
+            (name, corner), (x, y) = self._held, self._share(at)
             if corner >= 0:
-                self._counting.move_corner(name, corner, share, going_on=self._dragged)
+                moved = self._counting.move_corner(name, corner, (x, y), going_on=self._dragged)
             else:
-                self._counting.move(name, share[0] - self._last[0], share[1] - self._last[1], going_on=self._dragged)
-            self._last, self._dragged = share, True
+                right, down = x - self._from[0], y - self._from[1]
+                moved = self._counting.move(name, right, down, origin=self._origin, going_on=self._dragged)
+            self._dragged |= moved  # all of a drag is one step, which begins with the first change
             return True
         if self.drawing is not None:
             self._picture.update()

@@ -389,6 +389,11 @@ class FaceFollower:
         self._last: Frame | None = None
 
     @property
+    def detector(self) -> Detector:
+        """What finds the faces."""
+        return self._reader.detector
+
+    @property
     def people(self) -> Recogniser | None:
         """As `FaceReader.people`."""
         return self._reader.people

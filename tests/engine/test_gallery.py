@@ -672,6 +672,9 @@ def test_a_damaged_picture_hides_no_other_and_is_left_out_of_a_copy(
     change_rows(path, "UPDATE shots SET sealed = substr(sealed, 1, 200) WHERE id = 3")
     with Gallery(path) as damaged, Gallery(tmp_path / "other" / "faces.sqlite") as other:
         assert [shot.id for shot in damaged.shots(person)] == [1] and damaged.people()[0].shots == 3
+        add(damaged, person, 7)
+        assert [shot.id for shot in damaged.missing("another", limit=1, after=1)] == [4], "damaged ones are passed over"
+        damaged.delete_shot(4)
         damaged.export(tmp_path / "copy", "secret")
         other.import_people(tmp_path / "copy", "secret")
         assert [(each.name, each.shots) for each in other.people()] == [("Ann", 1)]

@@ -214,6 +214,14 @@ def test_a_network_that_has_to_leave_the_gpu_says_so_once_and_goes_on(viewer: Vi
     assert viewer.session._reader.network is not network, "chosen again, it tries the GPU again"  # type: ignore[union-attr]
 
 
+def test_a_finder_of_faces_that_has_to_leave_the_gpu_is_told_too(viewer: Viewer) -> None:
+    viewer.use("tiny-faces")
+    finder = viewer.session._reader.detector.network  # type: ignore[union-attr]
+    finder.device = Device("torch", "CPU · PyTorch", "the GPU ran out of memory")
+    viewer.read(1)
+    assert viewer.states[-1].why == "the GPU ran out of memory" and len(viewer.errors) == 1
+
+
 def test_failing_frames_give_one_notice_until_one_works_again(
     viewer: Viewer, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -347,6 +347,10 @@ def test_damaged_frames_of_a_video_are_left_out(make_video: Callable[..., Path])
     left = [*range(10), *range(14, 20), *range(21, 30)]
     assert [frame.index for frame in read] == left and source.info.frames == 30
     assert [round((float(frame.image.mean()) - 5) / 8) for frame in read] == left
+    for wanted, there in ((20, 19), (13, 9), (15, 15)):
+        source.seek(wanted)
+        frame = source.read()
+        assert frame is not None and frame.index == there, "one can step back past them"
     source.close()
 
 

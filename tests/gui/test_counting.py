@@ -230,6 +230,13 @@ def test_all_of_the_chosen_place_is_dragged_by_its_edge_as_far_as_the_picture_go
     assert near(scene.counting.place(name).corners[0], (0.1, 0.1)), "inside is the picture's own"
     drag(scene, (0.3, 0.3), (0.9, 1.4))
     assert near(scene.counting.place(name).corners, ((0.7, 0.6), (0.9, 0.6), (0.9, 1.0), (0.7, 1.0)))
+    scene.qtbot.mousePress(scene.picture, Qt.MouseButton.LeftButton, pos=scene.at(0.8, 1.0))
+    for x, y in ((0.8, 1.0), (0.82, 1.0), (0.99, 0.9), (0.8, 0.8)):
+        scene.qtbot.mouseMove(scene.picture, scene.at(x, y))
+    scene.qtbot.mouseRelease(scene.picture, Qt.MouseButton.LeftButton, pos=scene.at(0.8, 0.8))
+    assert near(scene.counting.place(name).corners, ((0.7, 0.4), (0.9, 0.4), (0.9, 0.8), (0.7, 0.8))), "with the mouse"
+    scene.counting.undo()
+    assert near(scene.counting.place(name).corners, ((0.7, 0.6), (0.9, 0.6), (0.9, 1.0), (0.7, 1.0))), "one step"
 
 
 def test_steps_are_undone_one_by_one_and_a_drag_is_one(scene: Scene) -> None:
@@ -413,7 +420,13 @@ def test_a_disk_that_is_not_to_be_had_is_told_once(scene: Scene, own_home: Path)
         scene.counting._save()
     assert len(told) == 1 and told[0].hint
     assert len(scene.counting.log) > 1, "it is counted all the same"
+    (own_home / "counting").unlink()
+    scene.counting._save()
+    kept = scene.counting._log_file(scene.counting._key).read()
+    assert [event.kind for event in kept] == [event.kind for event in scene.counting.log], "nothing of it is lost"
+    scene.counting._save()
     scene.counting.close()
+    assert len(scene.counting._log_file(scene.counting._key).read()) >= len(kept), "nor written twice"
 
 
 def test_what_is_remembered_may_be_damaged(scene: Scene) -> None:

@@ -462,6 +462,20 @@ def test_everything_is_deleted_with_one_click_and_one_question(
     again.close()
 
 
+def test_people_are_gone_although_notes_of_a_sorting_could_not_be_removed(
+    window: MainWindow, qtbot, home: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def busy() -> None:
+        raise EngineError("Another ConvScope is sorting just now.", "Try again.")
+
+    enrolled(window, qtbot, tmp_path, 0)
+    monkeypatch.setattr("engine.forget_sorted_people", busy, raising=False)
+    faces(window).delete_all()
+    qtbot.waitUntil(lambda: people(window).page is people(window).welcome, timeout=20_000)
+    assert not list(home.glob("faces.sqlite*")) and faces(window).people == () and faces(window).recogniser is None
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1, timeout=20_000)
+
+
 def test_what_is_to_be_deleted_is_deleted_although_the_window_goes_at_once(
     window: MainWindow, qtbot, home: Path, tmp_path: Path
 ) -> None:
