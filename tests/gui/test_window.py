@@ -303,11 +303,17 @@ def test_an_error_covers_nothing_that_one_could_press(window: MainWindow, qtbot,
     window.set_mode(mode)
     window.bridge.report(EngineError("The file is broken.", "Choose another one."))
     qtbot.waitUntil(lambda: len(window.notices.cards) == 1)
-    covered = window.notices.geometry()
-    for widget in (*window.findChildren(QAbstractButton), *window.findChildren(QComboBox)):
-        if widget.isVisible() and not window.notices.isAncestorOf(widget) and not can_be_scrolled(widget):
-            seen = widget.visibleRegion().boundingRect().translated(widget.mapTo(window, QPoint(0, 0)))
-            assert not seen.intersects(covered), widget.accessibleName() or widget
+
+    def covered() -> list[str]:
+        found = []
+        for widget in (*window.findChildren(QAbstractButton), *window.findChildren(QComboBox)):
+            if widget.isVisible() and not window.notices.isAncestorOf(widget) and not can_be_scrolled(widget):
+                seen = widget.visibleRegion().boundingRect().translated(widget.mapTo(window, QPoint(0, 0)))
+                if seen.intersects(window.notices.geometry()):
+                    found.append(widget.accessibleName() or str(widget))
+        return found
+
+    qtbot.waitUntil(lambda: not covered())  # once everything has found its place
 
 
 def can_be_scrolled(widget: QWidget) -> bool:
