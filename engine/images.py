@@ -694,6 +694,15 @@ def align_face(
     return _uint8(cv2.warpAffine(image, place, (side, side), flags=cv2.INTER_LINEAR, borderMode=cv2.BORDER_REPLICATE))
 
 
+MIRRORED = (1, 0, 2, 4, 3)
+"""Which of a face's landmarks each of them becomes in the mirror."""
+
+
+def mirrored_landmarks(landmarks: npt.NDArray[np.floating], width: float) -> npt.NDArray[np.floating]:
+    """Where the landmarks ``(5, 2)`` of a face lie in the mirror image of a picture that is so wide."""
+    return np.stack([width - landmarks[:, 0], landmarks[:, 1]], axis=1)[list(MIRRORED)]
+
+
 def from_upright(
     landmarks: npt.NDArray[np.floating], size: int, *, around: float = 1.0
 ) -> Callable[[npt.NDArray[np.floating]], npt.NDArray[np.float32]]:

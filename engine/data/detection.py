@@ -33,7 +33,7 @@ from engine.data import (
     renumbered,
 )
 from engine.errors import EngineError
-from engine.images import Image, Transform, letterbox
+from engine.images import MIRRORED, Image, Transform, letterbox
 from engine.measure import LEAST_SEEN, Truth
 from engine.opencv import cv2
 from engine.types import Floats
@@ -41,8 +41,6 @@ from engine.types import Floats
 GREY = 114
 """Level of what is no picture, as `engine.images.letterbox` fills it."""
 
-MIRRORED = (1, 0, 2, 4, 3)
-"""Which of a face's landmarks each of them becomes in the mirror."""
 
 _SIZE = 320  # side of a detector's input where nothing else is asked for
 ROOM = 1.15

@@ -23,9 +23,9 @@ from torch import Tensor
 
 from engine.coco import CocoFile, Entry, read_coco
 from engine.data import Progress, _never, _silent, _tell
-from engine.data.detection import MIRRORED, ROOM, SceneData, in_corner, in_middle, scenes_of
+from engine.data.detection import ROOM, SceneData, in_corner, in_middle, scenes_of
 from engine.errors import EngineError
-from engine.images import align_face, decode_picture
+from engine.images import align_face, decode_picture, mirrored_landmarks
 from engine.measure import Truth
 from engine.opencv import cv2
 from engine.types import Floats, Image
@@ -206,7 +206,7 @@ def _collage(entry: Entry, image: Image, faces: Sequence[_Pasted], rng: np.rando
         places = face.landmarks * factor
         if rng.random() < 0.5:
             small = small[:, ::-1]
-            places = np.stack([side - places[:, 0], places[:, 1]], axis=1)[list(MIRRORED)]
+            places = mirrored_landmarks(places, side)
         shine = small.astype(np.float32) * rng.uniform(0.6, 1.25) + rng.uniform(-20, 20)
         mask = _soft(side)[:, :, None]
         under = image[top : top + side, left : left + side].astype(np.float32)

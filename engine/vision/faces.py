@@ -68,7 +68,6 @@ _ONE = 0.25  # of a face's side, by which landmarks of it may be apart; those of
 _SURE = 0.46  # probability from all looks together from which a box is a face: few things are taken for one then
 
 _SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
-_MIRRORED = (1, 0, 2, 4, 3)  # which landmark is which in a mirrored face
 _NOSE = 0.57  # where a nose lies between eyes (0) and mouth (1) of a face that looks straight ahead (median)
 
 
@@ -279,7 +278,7 @@ class FaceReader:
                 continue
             points = found.landmarks[best] - corner
             if mirrored:
-                points = np.stack([tile - points[:, 0], points[:, 1]], axis=1)[list(_MIRRORED)]
+                points = images.mirrored_landmarks(points, tile)
             sure[row] += found.confidence[best] / len(looks)
             again[row].append(images.from_upright(landmarks[row], tile, around=_SIDE / share)(points))
         closer = [np.mean(each, axis=0) if each else landmarks[row] for row, each in enumerate(again)]
