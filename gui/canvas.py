@@ -146,6 +146,7 @@ class Canvas(QWidget):
         self._pen_width = PEN_WIDTH
         self._eraser = False
         self._index = 0
+        self._clearings = 0  # that were asked for, also of clean paper
         self._sent = 0.0
         self._labels: tuple[_Placed, ...] = ()
         self._chips: dict[tuple[str, bool, float, str], QPixmap] = {}  # what is written beside the boxes
@@ -250,6 +251,7 @@ class Canvas(QWidget):
     def clear(self) -> None:
         """Clean paper; undo brings the drawing back."""
         self._pen_up()
+        self._clearings += 1
         if not self.empty:
             self._add(Clear())
 
@@ -273,17 +275,12 @@ class Canvas(QWidget):
         """Lay a picture on the paper, as large as fits; light digits on a dark ground become dark ink."""
         if not image.isNull():
             room = self._room()
-            self._call(lambda: _for_paper(image, room), self._lay)
+            self._call(lambda: _for_paper(image, room), self._layer())
 
     def open(self, path: Path) -> None:
         """Lay the picture in a file on the paper; `failed` says what is wrong with it."""
         room = self._room()
-
-        def lay(image: QImage) -> None:
-            self._lay(image)
-            self.status.emit(f"{path.name} lies on the paper")
-
-        self._call(lambda: _for_paper(_read_picture(path, room), room), lay)
+        self._call(lambda: _for_paper(_read_picture(path, room), room), self._layer(f"{path.name} lies on the paper"))
 
     def save(self, path: Path) -> None:
         """Write the drawing as a PNG; `failed` says why that did not work."""
@@ -323,6 +320,18 @@ class Canvas(QWidget):
     def _room(self) -> QSize:
         """The most pixels of a picture that can be seen on the paper."""
         return self._screen.size().expandedTo(QSize(*PAPER))
+
+    def _layer(self, status: str = "") -> Callable[[QImage], None]:
+        """What lays a picture on the paper once it has been read, unless the paper has been cleared by then."""
+        clearings = self._clearings
+
+        def lay(image: QImage) -> None:
+            if clearings == self._clearings:
+                self._lay(image)
+                if status:
+                    self.status.emit(status)
+
+        return lay
 
     def _lay(self, image: QImage) -> None:
         # A picture of the paper's own shape (a drawing that was saved) fills it; any other keeps a margin.

@@ -175,7 +175,7 @@ class _Training:
         self.model = self.task.build()
         self.model.to(device).to(memory_format=torch.channels_last)
         if start_from:
-            _start_from(Path(start_from), self.model, self.task.classes)
+            _start_from(Path(start_from), self.task.network(self.model), self.task.classes)
         self.averaged = copy.deepcopy(self.model) if config.average_weights else None
         self.optimiser = _optimiser(config, self.model)
         self.repeats = config.repeats if config.matters("repeats") else 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import dataclasses
 import gzip
 import io
 import json
@@ -312,6 +313,12 @@ def test_a_run_learns_to_tell_people_apart_whom_it_has_never_seen(faces: FaceSet
     assert card.task == "faces" and card.finder == "face-detector" and card.preprocess.kind == "face"
     net = zoo.network(card)  # without the directions of the people it was trained on
     assert card.parameters == sum(p.numel() for p in net.parameters())
+    # What was kept is the network alone, and a run that starts from it knows at once what it knew.
+    again = dataclasses.replace(
+        config, start_from=str(tmp_path / "model.safetensors"), learning_rate=1e-7, weight_decay=0.0, epochs=1
+    )
+    epoch = next(event for event in fit(again, faces) if isinstance(event, Epoch))
+    assert epoch.validation_accuracy == pytest.approx(end.best_accuracy, abs=0.02)
 
 
 def test_the_protocol_judges_each_fold_by_a_threshold_of_the_others() -> None:

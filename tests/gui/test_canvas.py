@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -351,6 +352,21 @@ def test_a_large_picture_is_read_beside_the_window_and_no_larger_than_can_be_see
         canvas.open(tmp_path / "missing.png")
     assert "missing.png" in told.args[0].message
     bridge.close()
+
+
+def test_a_picture_that_is_still_being_read_when_the_paper_is_cleared_does_not_come(qtbot) -> None:
+    reading: list[Callable[[], None]] = []
+    canvas = Canvas(call=lambda work, done: reading.append(lambda: done(work())))
+    qtbot.addWidget(canvas)
+    picture = QImage(60, 40, QImage.Format.Format_RGB32)
+    picture.fill(Qt.GlobalColor.black)
+    canvas.insert_image(picture)
+    canvas.clear()
+    canvas.insert_image(picture)
+    reading[0]()
+    assert canvas.empty, "it was asked for before the paper was cleared"
+    reading[1]()
+    assert not canvas.empty
 
 
 def test_a_turned_photograph_keeps_its_shape(canvas: Canvas, tmp_path: Path) -> None:

@@ -125,6 +125,7 @@ def test_a_picture_is_answered_like_the_strokes_it_shows(window: MainWindow, qtb
     qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
     assert window.answer.bars.values == bars
     window.canvas.clear()
+    qtbot.waitUntil(lambda: window.answer.reading.text == "Nothing drawn yet", timeout=20_000)
     window.canvas.insert_image(red)
     qtbot.waitUntil(lambda: window.answer.reading.text == "7", timeout=20_000)
     window.canvas.clear()
