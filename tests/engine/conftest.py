@@ -43,6 +43,14 @@ def home(live_home: Path, own_home: Path, monkeypatch: pytest.MonkeyPatch) -> Pa
     return live_home
 
 
+@pytest.fixture
+def full_precision(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Networks are computed in single precision on whatever processor."""
+    from engine import runtime
+
+    monkeypatch.setattr(runtime, "bfloat16_is_fast", lambda: False)
+
+
 def drawing() -> Preprocess:
     return Preprocess("drawing", 28, 1, (0.1307,), (0.3081,))
 

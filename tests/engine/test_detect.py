@@ -109,7 +109,7 @@ def test_half_the_bits_find_the_same(own_home: Path, monkeypatch: pytest.MonkeyP
     card = write_detector("spots")
     image = spotted((2, 3, "red"), (5, 1, "green"), strength=200) | spotted((1, 1, "blue"), strength=120)
     exact = Detector(card).detect(image)
-    monkeypatch.setattr(runtime, "_bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(runtime, "bfloat16_is_fast", lambda: True)
     monkeypatch.setattr(runtime, "_SMALL", 0)
     detector = Detector(card)
     assert detector.network.device.title.endswith("bf16")

@@ -315,7 +315,9 @@ def test_a_detector_has_no_probabilities_of_the_whole_picture(home: Path) -> Non
 
 
 @pytest.mark.parametrize("name", OWN)
-def test_every_architecture_of_ours_says_on_openvino_what_it_says_on_torch(name: str, own_home: Path) -> None:
+def test_every_architecture_of_ours_says_on_openvino_what_it_says_on_torch(
+    name: str, own_home: Path, full_precision: None
+) -> None:
     """torchvision's are compared in `test_torchvision_networks`."""
     import torch
 
@@ -364,12 +366,12 @@ def test_all_architectures_are_compared_somewhere() -> None:
     assert set(OWN) | {*others.CLASSIFIERS, *others.DETECTORS} | {"spots", "rows"} >= set(networks.architectures())
 
 
-def test_where_the_processor_has_tiles_large_networks_take_half_the_bits(
+def test_where_the_processor_gains_from_it_large_networks_take_half_the_bits(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     card = zoo.model_card("tiny-colour")
     exact = open_on(OPENVINO, card)
-    monkeypatch.setattr(runtime, "_bfloat16_is_fast", lambda: True)
+    monkeypatch.setattr(runtime, "bfloat16_is_fast", lambda: True)
     assert open_on(OPENVINO, card).device == OPENVINO  # too small to gain from it
     monkeypatch.setattr(runtime, "_SMALL", 0)
     fast = open_on(OPENVINO, card)
@@ -379,14 +381,20 @@ def test_where_the_processor_has_tiles_large_networks_take_half_the_bits(
     assert np.allclose(fast.run(inputs)[0], exact.run(inputs)[0], atol=0.1)
 
 
-def test_tiles_are_found_where_the_system_lists_them(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_half_the_bits_are_taken_where_the_processor_gains_from_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     listed = tmp_path / "cpuinfo"
     monkeypatch.setattr(runtime, "_PROCESSOR", listed)
-    assert not runtime._bfloat16_is_fast()
+    assert not runtime.bfloat16_is_fast()
     listed.write_text("flags : fpu avx512_bf16 amx_tile\n")
-    assert not runtime._bfloat16_is_fast()
+    assert not runtime.bfloat16_is_fast()
     listed.write_text("flags : fpu avx512_bf16 amx_bf16 amx_tile\n")
-    assert runtime._bfloat16_is_fast()
+    assert runtime.bfloat16_is_fast()
+    listed.write_text("vendor_id : AuthenticAMD\nflags : fpu avx512f\n")
+    assert not runtime.bfloat16_is_fast()
+    listed.write_text("vendor_id : AuthenticAMD\nflags : fpu avx512_bf16\n")
+    assert runtime.bfloat16_is_fast()
 
 
 def doubled(card: ModelCard, path: Path, *, named: str = "logits", of: str = "") -> Path:

@@ -149,7 +149,7 @@ def card_of(name: str, size: int, **more: Any) -> ModelCard:
 
 
 @pytest.mark.parametrize("name", (*CLASSIFIERS, *DETECTORS))
-def test_openvino_gives_what_torch_gives(name: str, own_home: Path) -> None:
+def test_openvino_gives_what_torch_gives(name: str, own_home: Path, full_precision: None) -> None:
     size = 96 if name in CLASSIFIERS else SIZE
     card = card_of(name, size)
     net = networks.build(name, classes=90, channels=3, image_size=size, **card.arguments)
