@@ -22,7 +22,7 @@ test:
 	$(RUN) -m ruff format --check .
 	$(RUN) -m mypy
 	.venv/bin/lint-imports
-	CONVSCOPE_NO_QT=1 $(RUN) -m pytest -p no:pytest-qt tests/engine
+	CONVSCOPE_NO_QT=1 $(RUN) -m pytest -p no:pytest-qt -n logical --maxprocesses 4 --dist loadfile tests/engine
 	QT_QPA_PLATFORM=offscreen $(RUN) -m pytest --ignore tests/engine
 
 bench:

@@ -163,7 +163,9 @@ def test_inception_sees_what_torchvision_would_show_it(tmp_path: Path) -> None:
         assert torch.allclose(net.eval()((picture - mine_mean) / mine_std), expected, atol=1e-4)
 
 
-def test_a_detector_from_an_official_file_finds_what_torchvision_finds(tmp_path: Path, catalogue: Any) -> None:
+def test_a_detector_from_an_official_file_finds_what_torchvision_finds(
+    tmp_path: Path, catalogue: Any, full_precision: None
+) -> None:
     import torchvision
 
     card = next(card for card in zoo.catalogue() if card.name == "ssdlite320_mobilenet_v3_large")
