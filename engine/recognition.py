@@ -439,7 +439,7 @@ class Voter:
 # ------------------------------------------------------------------------------------------------ unknown faces
 
 
-def cluster(embeddings: Floats, threshold: float) -> _Numbers:
+def cluster(embeddings: Floats, threshold: float, *, pictures: Sequence[int] | None = None) -> _Numbers:
     """Sorts faces into people nobody has named: the number of each one's group, the largest group first.
 
     Groups grow as long as the mean cosine between the faces of two of them reaches the threshold (average linkage), so
@@ -448,6 +448,7 @@ def cluster(embeddings: Floats, threshold: float) -> _Numbers:
     Args:
         embeddings: (N, D), of length 1.
         threshold: cosine from which two faces are taken for one person.
+        pictures: (N,) the number of the picture that each is from: nobody is in a picture twice. None: not known.
 
     Returns:
         (N,) numbers from 0 on; groups of one size in the order in which they appear.
@@ -455,9 +456,10 @@ def cluster(embeddings: Floats, threshold: float) -> _Numbers:
     count = len(embeddings)
     values = _directions(embeddings)
     labels = np.zeros(count, np.int64)
+    seen_in = np.arange(count) if pictures is None else np.asarray(pictures, np.int64)
     groups = 0
     for members in _connected(values, threshold):
-        for group in _average_linkage(values[members], threshold):
+        for group in _average_linkage(values[members], threshold, seen_in[members].tolist()):
             labels[members[group]] = groups
             groups += 1
     sizes = np.bincount(labels, minlength=groups)
@@ -493,16 +495,22 @@ def _connected(values: Floats, threshold: float) -> list[_Numbers]:
     return [each for each in np.split(order, edges) if len(each)]
 
 
-def _average_linkage(values: Floats, threshold: float) -> list[_Numbers]:
-    """Groups of rows, by the chain of nearest neighbours (Murtagh 1983).
+def _average_linkage(values: Floats, threshold: float, pictures: Sequence[int]) -> list[_Numbers]:
+    """Groups of rows, none with two of one picture, by the chain of nearest neighbours (Murtagh 1983).
 
-    The mean cosine between two groups is the product of their mean vectors, so no table of all pairs is needed.
+    The mean cosine between two groups is the product of their mean vectors, so no table of all pairs is needed. That
+    two groups may not be joined once they share a picture only ever makes them less similar, so the chain still finds
+    what joining the two nearest groups again and again would find.
     """
     count = len(values)
     means = values.astype(np.float64)
     sizes = np.ones(count)
     alive = np.ones(count, bool)
     members: list[list[int]] = [[row] for row in range(count)]
+    holders: dict[int, set[int]] = {}  # of each picture, the groups with a face of it
+    for row, picture in enumerate(pictures):
+        holders.setdefault(picture, set()).add(row)
+    shared = [[picture] if len(holders[picture]) > 1 else [] for picture in pictures]  # of each group
     done: list[list[int]] = []
     chain: list[int] = []
     while alive.any():
@@ -512,6 +520,8 @@ def _average_linkage(values: Floats, threshold: float) -> list[_Numbers]:
         similar = means @ means[top]
         similar[~alive] = -np.inf
         similar[top] = -np.inf
+        for picture in shared[top]:
+            similar[list(holders[picture])] = -np.inf
         nearest = int(similar.argmax())
         if len(chain) > 1 and similar[chain[-2]] >= similar[nearest] - 1e-12:
             nearest = chain[-2]
@@ -525,6 +535,9 @@ def _average_linkage(values: Floats, threshold: float) -> list[_Numbers]:
             total = sizes[top] + sizes[nearest]
             means[nearest] = (sizes[top] * means[top] + sizes[nearest] * means[nearest]) / total
             sizes[nearest] = total
+            for picture in shared[top]:
+                holders[picture] ^= {top, nearest}
+            shared[nearest] += shared[top]
             members[nearest] += members[top]
             alive[top] = False
         else:

@@ -218,9 +218,7 @@ class _CameraSource:
             near = [each for each in cameras if wanted.casefold() in each.name.casefold()]
             chosen = next((each for each in cameras if each.name == wanted), near[0] if near else None)
         if not cameras and not wanted.isdecimal():
-            raise EngineError(
-                "No camera was found.", "Plug one in, or try the built-in moving digits, which need no camera."
-            )
+            raise EngineError("No camera was found.", "Plug one in, or open a video or a picture instead.")
         if chosen is None:
             names = ", ".join(each.name for each in cameras)
             raise EngineError(f"There is no camera called “{wanted}”.", f"Cameras found: {names}.")
@@ -229,9 +227,7 @@ class _CameraSource:
         if frame is None:
             self._capture.release()
             if not cameras:
-                raise EngineError(
-                    "No camera was found.", "Plug one in, or try the built-in moving digits, which need no camera."
-                )
+                raise EngineError("No camera was found.", "Plug one in, or open a video or a picture instead.")
             raise EngineError(
                 f"The camera “{chosen.name}” gives no picture.",
                 "Another program may be using it: close that one, and check that ConvScope may use the camera.",

@@ -292,7 +292,9 @@ class AlbumStage(QWidget):
         def failed() -> None:
             self._sorting = False
 
-        self._faces.sort_faces([found.face for found in asked], sorted_out, failed)
+        number = {path: i for i, path in enumerate(dict.fromkeys(found.path for found in asked))}
+        pictures = [number[found.path] for found in asked]
+        self._faces.sort_faces([found.face for found in asked], pictures, sorted_out, failed)
 
     def _group(self, asked: list[Found], who: list[tuple[int | None, float]], numbers: NDArray[np.int64]) -> None:
         named: dict[int, list[Found]] = {}

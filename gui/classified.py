@@ -270,19 +270,20 @@ class InputView(QWidget):
             return
         painter.setPen(theme.colour("text"))
         painter.setFont(scaled_font(self, 1.0, bold=True))
-        aside = QRect(side + 16, 0, self.width() - side - 16, 22)
-        painter.drawText(aside, _LEFT, "What the network sees")
+        aside = QRect(side + 16, 0, self.width() - side - 16, 0)
+        wrapped = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap)
+        title = painter.fontMetrics().boundingRect(aside.adjusted(0, 0, 0, side), wrapped, "What the network sees")
+        painter.drawText(aside.adjusted(0, 0, 0, side), wrapped, "What the network sees")
         painter.setFont(self.font())
         painter.setPen(theme.colour("dim"))
-        flags = int(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignTop | Qt.TextFlag.TextWordWrap)
-        painter.drawText(aside.adjusted(0, 26, 0, side - 22), flags, self._hint())
+        painter.drawText(aside.adjusted(0, title.height() + 6, 0, side), wrapped, self._hint())
         if len(self._images) > 1:
             self._paint_strip(painter)
         painter.end()
 
     def _hint(self) -> str:
         if not self._images:
-            return "The drawing, made ready for the network, appears here."
+            return "Exactly what goes into the network appears here."
         image = self._images[self._current]
         size = f"{image.width()} × {image.height()} pixels"
         if image.format() == QImage.Format.Format_Grayscale8:

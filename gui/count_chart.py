@@ -51,7 +51,7 @@ class CountChart(pg.GraphicsView):
         self._left, self._bottom = _WholeNumbers("left"), _Seconds("bottom")
         inside = pg.GraphicsWidget()
         layout = QGraphicsGridLayout(inside)
-        layout.setContentsMargins(1, 3, 11, 1)
+        layout.setContentsMargins(1, 3, 22, 1)  # half of the last time stands beside the curves
         layout.setSpacing(0)
         layout.addItem(self._left, 0, 0)
         layout.addItem(self.box, 0, 1)

@@ -1,7 +1,8 @@
 """What is counted in Live: zones and lines in the picture of a source, remembered for that source.
 
 Results enter frame by frame; the numbers are drawn over the picture (recordings and snapshots have them, too) and go to
-whoever shows them. Nothing here is a widget. What is counted is what `Sight` shows, so that one can see what counts.
+whoever shows them. Nothing here is a widget. What is counted is what `Sight` shows, so that one can see what counts;
+and `Sight` shows the classes that a place names, whatever else is hidden.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Counting(QObject):
         counted(): there are new numbers.
         redraw(): something else is to be drawn over the frame that is shown.
         alarm(str): one begins; in words.
+        calm(): the last one that held is over.
         failed(EngineError): what was remembered cannot be read, or what has happened cannot be written down.
     """
 
@@ -79,6 +81,7 @@ class Counting(QObject):
     counted = Signal()
     redraw = Signal()
     alarm = Signal(str)
+    calm = Signal()
     failed = Signal(object)
 
     def __init__(
@@ -237,6 +240,7 @@ class Counting(QObject):
         if on != self.on:
             self.on = on
             self._settings.set(ON, on)
+            self._tell_sight()
             self._count_again()
             self.changed.emit()
             self.redraw.emit()
@@ -265,6 +269,7 @@ class Counting(QObject):
         """Live is opened or left."""
         if active != self._active:
             self._active = active
+            self._tell_sight()
             self.changed.emit()
 
     def set_source(self, spec: str) -> None:
@@ -283,6 +288,7 @@ class Counting(QObject):
             del self._counters[oldest]
         self._before.clear()
         self.chosen = self.places[0].name if self.places else ""
+        self._tell_sight()
         self.changed.emit()
         self.counted.emit()
 
@@ -477,9 +483,15 @@ class Counting(QObject):
     def _changed(self) -> None:
         if self._key:
             self._settings.set(self._key, places_to_json(self.places))
+        self._tell_sight()
         self._count_again()
         self.changed.emit()
         self.redraw.emit()
+
+    def _tell_sight(self) -> None:
+        """Which classes are named by a place that is counted in."""
+        places = self.places if self.on and self._active else ()
+        self._sight.set_counted(frozenset().union(*(place.classes for place in places)))
 
     def _count(self, result: Result) -> None:
         shown, frame = self._sight.shown, result.frame
@@ -500,6 +512,9 @@ class Counting(QObject):
             place = self.place(event.place)
             if event.kind == "alarm" and isinstance(place, Zone):
                 self.alarm.emit(f"{place.name}: {event.number}, {wrong_words(place, event.number)}")
+        over = any(event.kind == "over" for event in state.events)
+        if over and not any(zone.alarm for zone in state.zones.values()):
+            self.calm.emit()
         self.counted.emit()
 
     def _count_again(self) -> None:

@@ -363,7 +363,7 @@ class DetectorAnswer(QWidget):
             best = max(rows, key=lambda row: row.best)
             line = f"{total} object{'s' if total != 1 else ''} · surest: {best.label} with {_percent(best.best)}"
             return ", ".join(row.label if row.count == 1 else f"{row.count} × {row.label}" for row in rows), line
-        if not self._sight.visible:
+        if not self._sight.seen:
             return "No class is shown", "Choose some above the picture."
         hidden = sum(self._sight.found().values())
         if hidden:

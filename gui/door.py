@@ -92,7 +92,7 @@ class DoorPage(QWidget):
         self._pause.setInterval(PAUSE)
         for timer in (self._silence, self._pause):
             timer.setSingleShot(True)
-        self._silence.timeout.connect(self._nothing_plays)
+        self._silence.timeout.connect(self.nothing_plays)
         grid = QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
         grid.setHorizontalSpacing(16)
@@ -255,6 +255,12 @@ class DoorPage(QWidget):
         self.camera_wanted.emit()
         self.hint.emit("Look into the camera.")
 
+    def nothing_plays(self) -> None:
+        """No picture comes: there is no camera, it was switched off, or a video has ended."""
+        if self._check is not None:
+            self._end_check("Not confirmed: no picture came.", good=False)
+        self._all_left()
+
     def showEvent(self, event: QShowEvent) -> None:
         super().showEvent(event)
         if self._stale:
@@ -367,12 +373,6 @@ class DoorPage(QWidget):
 
     def _who(self, visit: Visit) -> str:
         return UNKNOWN if visit.person is None else self._faces.names.get(visit.person, UNKNOWN)
-
-    def _nothing_plays(self) -> None:
-        """No picture has come for a while: the camera was switched off, or a video has ended."""
-        if self._check is not None:
-            self._end_check("Not confirmed: no picture came.", good=False)
-        self._all_left()
 
     def _all_left(self) -> None:
         log = self._faces.log

@@ -685,12 +685,15 @@ class Faces(QObject):
     def sort_faces(
         self,
         faces: Sequence[Candidate],
+        pictures: Sequence[int],
         done: Callable[[list[tuple[int | None, float]], NDArray[np.int64]], None],
         failed: Callable[[], None],
     ) -> None:
         """Who of the enrolled each face is (None: nobody) with its probability, and the unknown ones in groups.
 
-        The groups come as a number for each face, the largest group first; -1 for those that have a name.
+        `pictures` has the number of the picture that each is from: nobody is in a picture twice, so of two faces that
+        resemble the same person the one that resembles them more is that one. The groups come as a number for each
+        face, the largest group first; -1 for those that have a name.
         """
         recogniser, threshold = self.recogniser, self.threshold
 
@@ -700,14 +703,19 @@ class Faces(QObject):
             vectors = np.stack([vector for face in self._embedded(faces) if (vector := face.embedding) is not None])
             who: list[tuple[int | None, float]] = [(None, 0.0)] * len(faces)
             if recogniser is not None and recogniser.people:
-                who = [
-                    (match.person if match.name is not None else None, match.probability)
-                    for match in recogniser.match(vectors)
-                ]
+                taken: set[tuple[int, int]] = set()
+                matches = recogniser.match(vectors)
+                for row in sorted(range(len(matches)), key=lambda row: -matches[row].similarity):
+                    match, person = matches[row], None
+                    if match.name is not None and match.person is not None:
+                        if (pictures[row], match.person) not in taken:
+                            person = match.person
+                        taken.add((pictures[row], match.person))
+                    who[row] = (person, match.probability)
             groups = np.full(len(faces), -1, np.int64)
             unknown = [row for row, (person, _) in enumerate(who) if person is None]
             if unknown:
-                groups[unknown] = cluster(vectors[unknown], threshold)
+                groups[unknown] = cluster(vectors[unknown], threshold, pictures=[pictures[row] for row in unknown])
             return who, groups
 
         def wrong(error: BaseException) -> None:

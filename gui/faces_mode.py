@@ -20,7 +20,7 @@ from gui.panels.answer import AnswerPanel
 from gui.settings import Settings
 
 if TYPE_CHECKING:
-    from engine import FaceMatch, ModelCard, Result
+    from engine import CaptureState, FaceMatch, ModelCard, Result
     from gui.album import AlbumStage
     from gui.faces import Faces
     from gui.panels.people import PeoplePanel
@@ -129,6 +129,11 @@ class FacesMode(QObject):
         """A frame has been read."""
         if self.people is not None and self._active:
             self.people.set_result(result)
+
+    def set_source(self, state: CaptureState) -> None:
+        """The source of pictures changed."""
+        if self.people is not None and self._active and state.phase in ("waiting", "failed"):
+            self.people.door.nothing_plays()
 
     def open(self, paths: Sequence[Path]) -> None:
         """Who is in this picture? A folder, or several pictures, are an album."""

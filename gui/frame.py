@@ -236,13 +236,20 @@ def run_folder(card: ModelCard) -> Path | None:
 
 
 def describe(card: ModelCard) -> str:
-    """A line about a network: its best known figure, and where it comes from."""
+    """A line about a network: what it is for, and where it comes from."""
     origin = {
         "bundled": "comes with ConvScope",
         "trained": "trained here",
         "downloaded": "downloaded",
         "imported": "imported from a file",
     }
-    figures = list((card.metrics or card.published).items())[:1]
-    parts = [f"{value * 100:.2f} % {name}" for name, value in figures if 0 <= value <= 1]
-    return " · ".join([*parts, origin.get(card.origin, "not trained")])
+    kinds = len(card.offered or card.classes)
+    if card.task == "faces":
+        purpose = "tells people apart"
+    elif card.task == "detection":
+        purpose = "finds faces" if card.classes == ("face",) else f"finds {kinds} kinds of things"
+    elif card.preprocess.digits:
+        purpose = "reads digits"
+    else:
+        purpose = f"knows {kinds} classes"
+    return f"{purpose} · {origin.get(card.origin, 'not trained')}"

@@ -12,6 +12,7 @@ from dataclasses import dataclass, replace
 from PySide6.QtCore import QEvent, QPointF, QRectF, QSize, QSizeF, Qt, Signal
 from PySide6.QtGui import (
     QColor,
+    QFont,
     QFontMetricsF,
     QImage,
     QKeyEvent,
@@ -360,11 +361,15 @@ class LabelPicture(QWidget):
             painter.drawImage(place, self._image)
             dragged = self.chosen if self._rubber is not None and self._grip != "new" else -1
             order = sorted(range(len(self.boxes)), key=lambda i: (i == self.chosen, not self.boxes[i].suggested))
-            for i in order:
-                if i != dragged:
-                    self._paint_box(painter, self.boxes[i], chosen=i == self.chosen)
+            shown = [self.boxes[i] for i in order if i != dragged]
             if self._rubber is not None:
-                self._paint_box(painter, self._rubber, chosen=True)
+                shown.append(self._rubber)
+            spots: list[QRectF] = []  # what is painted last chooses its place first
+            for box in reversed(shown):
+                spots.insert(0, self._label_spot(box, spots))
+            for box, spot in zip(shown, spots, strict=True):
+                chosen = self.boxes[self.chosen] if self.chosen >= 0 else None
+                self._paint_box(painter, box, spot, chosen=box is chosen or box is self._rubber)
             if not self._still:
                 self._paint_words(painter)
         if self.hasFocus():
@@ -374,7 +379,26 @@ class LabelPicture(QWidget):
             painter.drawRect(self.rect().adjusted(0, 0, -1, -1))
         painter.end()
 
-    def _paint_box(self, painter: QPainter, box: DrawnBox, *, chosen: bool) -> None:
+    def _label_font(self, box: DrawnBox) -> QFont:
+        return scaled_font(self, 0.95, bold=not box.suggested)
+
+    def _label_spot(self, box: DrawnBox, taken: Sequence[QRectF]) -> QRectF:
+        """Where the words of a box stand: above it, or where else nobody else's stand, if there is such a place."""
+        area = self._view.on_screen(box.xyxy)
+        metrics = QFontMetricsF(self._label_font(box))
+        wide, high = metrics.horizontalAdvance(_words(box)) + 10, metrics.height() + 2
+        left = max(0.0, min(area.left() - 1, self.width() - wide))
+        right = max(0.0, min(area.right() + 1 - wide, self.width() - wide))
+        places = [
+            QRectF(x, y, wide, high)
+            for x in (left, right)
+            for y in (area.top() - high, area.top() + 1, area.bottom(), area.bottom() - high)
+            if 0 <= y <= self.height() - high
+        ]
+        free = (place for place in places if not any(place.intersects(other) for other in taken))
+        return next(free, places[0] if places else QRectF(left, 0, wide, high))
+
+    def _paint_box(self, painter: QPainter, box: DrawnBox, ground: QRectF, *, chosen: bool) -> None:
         area = self._view.on_screen(box.xyxy)
         colour = QColor(self._colours.get(box.label, UNNAMED))
         line = Qt.PenStyle.DashLine if box.suggested else Qt.PenStyle.SolidLine
@@ -393,20 +417,12 @@ class LabelPicture(QWidget):
                 for y in ys:
                     if (x, y) != (xs[1], ys[1]):
                         painter.drawRect(QRectF(x - 3.5, y - 3.5, 7, 7))
-        words = box.label or "what is it?"
-        if box.suggested:
-            words = f"{words} {box.score * 100:.0f} %?"
-        font = scaled_font(self, 0.95, bold=not box.suggested)
-        metrics = QFontMetricsF(font)
-        wide, high = metrics.horizontalAdvance(words) + 10, metrics.height() + 2
-        top = area.top() - high if area.top() - high >= 0 else area.top() + 1
-        ground = QRectF(max(0.0, min(area.left() - 1, self.width() - wide)), top, wide, high)
-        painter.setFont(font)
+        painter.setFont(self._label_font(box))
         painter.setPen(QPen(colour, 1.6) if box.suggested else Qt.PenStyle.NoPen)
         painter.setBrush(QColor(16, 18, 22, 220) if box.suggested else colour)
         painter.drawRoundedRect(ground, 3, 3)
         painter.setPen(QColor(Qt.GlobalColor.white) if box.suggested else ink_on(colour))
-        painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, words)
+        painter.drawText(ground, Qt.AlignmentFlag.AlignCenter, _words(box))
 
     def _paint_words(self, painter: QPainter) -> None:
         font = scaled_font(self, 1.2, bold=True)
@@ -516,3 +532,8 @@ def _shifted(low: float, high: float, most: float) -> tuple[float, float]:
     """An interval moved to between 0 and `most`."""
     by = max(0.0, -low) - max(0.0, high - most)
     return low + by, high + by
+
+
+def _words(box: DrawnBox) -> str:
+    words = box.label or "what is it?"
+    return f"{words} {box.score * 100:.0f} %?" if box.suggested else words

@@ -12,7 +12,16 @@ from PySide6.QtGui import QFont, QImage, QMouseEvent, QPainter, QPaintEvent, QRe
 from PySide6.QtWidgets import QSizePolicy, QWidget
 
 from gui.companions import Companions
-from gui.overlay import Overlay, box_at, overlay_of, paint_hint, paint_overlay, paint_signal, painted_image
+from gui.overlay import (
+    Overlay,
+    box_at,
+    overlay_of,
+    paint_hint,
+    paint_overlay,
+    paint_signal,
+    paint_signal_frame,
+    painted_image,
+)
 from gui.reading import to_image
 from gui.sight import Sight
 from gui.viewport import Viewport
@@ -58,7 +67,7 @@ class LivePicture(QWidget):
         self._signal_ends = QTimer(self)
         self._signal_ends.setSingleShot(True)
         self._signal_ends.setInterval(SIGNAL)
-        self._signal_ends.timeout.connect(self._end_signal)
+        self._signal_ends.timeout.connect(self.end_signal)
         self._sight, self._companions = sight, companions
         self._frame: Frame | None = None
         self._image = QImage()  # what is painted: of a very large frame every second pixel, or fewer
@@ -140,7 +149,8 @@ class LivePicture(QWidget):
         """What is said that way now."""
         return self._signal[1] if self._signal is not None else ""
 
-    def _end_signal(self) -> None:
+    def end_signal(self) -> None:
+        """What was said that way holds no more."""
         self._signal = None
         self.update()
 
@@ -225,15 +235,18 @@ class LivePicture(QWidget):
     def paintEvent(self, event: QPaintEvent) -> None:
         begun = time.perf_counter()
         painter = QPainter(self)
+        place = self._view.place
         if not self._image.isNull():
-            place = self._view.place
             enlarged = place.width() * self.devicePixelRatioF() > 3 * self._view.size.width()
             painter.setRenderHint(QPainter.RenderHint.SmoothPixmapTransform, not enlarged)
             painter.drawImage(place, self._image)
-            if self.overlay is not None:
-                paint_overlay(
-                    painter, self.overlay, place=place, seen=self._view.seen, font=self.label_font, over=self._over
-                )
+        if self._signal is not None:
+            paint_signal_frame(painter, self._signal[0], QRectF(self.rect()))
+        if self.overlay is not None:
+            paint_overlay(
+                painter, self.overlay, place=place, seen=self._view.seen, font=self.label_font, over=self._over
+            )
+        if not self._image.isNull():
             for sketch in self.sketches:
                 sketch(painter, place)
         if self._signal is not None:

@@ -109,7 +109,7 @@ class TimingStrip(QWidget):
             text = f"{name} {seconds * 1000:.1f}"
             painter.setPen(theme.colour("dim"))
             painter.drawText(QRectF(x + 13, 0, 140, 24), middle, text)
-            x += 13 + metrics.horizontalAdvance(f"{name} 00.0") + 12
+            x += 13 + max(metrics.horizontalAdvance(f"{name} 00.0"), metrics.horizontalAdvance(text)) + 12
         painter.drawText(QRectF(x, 0, 40, 24), middle, "ms")
         painter.end()
 
@@ -311,7 +311,6 @@ class LiveStage(QWidget):
         self._heat_place = bar.addWidget(self.heat)
         self._heat_place.setVisible(False)
         bar.addWidget(self.record)
-        bar.addWidget(self._recorded_so_far)
         self._label_place = bar.addWidget(self.label)
         bar.addWidget(self.shot)
         bar.addWidget(self.whole)
@@ -323,6 +322,7 @@ class LiveStage(QWidget):
         foot.setContentsMargins(12, 0, 12, 4)
         foot.setSpacing(16)
         foot.addWidget(self._strip, 1)
+        foot.addWidget(self._recorded_so_far)  # not beside the buttons: it grows, and they would have to go
         foot.addWidget(self._about)
         self._pages = QStackedLayout()
         self._pages.addWidget(self.welcome)
@@ -422,6 +422,7 @@ class LiveStage(QWidget):
         self.picture.clear()
         self.picture.fit()
         self._bridge.open(spec)
+        self.source.setText(_short(_spec_title(spec)))
         self.welcome.say("video", "Opening…", _spec_title(spec), (), "")
         self._turn_to(self.welcome)
         self._enable()

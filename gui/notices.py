@@ -1,7 +1,8 @@
 """The one road for errors: a card near the bottom of the window, in plain words, with what to do next.
 
 Nothing waits for an answer. The same message again counts up on the card it already has; what a programmer wants to
-know is folded under it. A card about trouble stays until it is closed or the trouble is over.
+know is folded under it. A card about trouble stays until it is closed, the trouble is over, or one turns to another
+page.
 """
 
 from __future__ import annotations
@@ -163,6 +164,12 @@ class Notices(QWidget):
         """What this error said is over: its card closes by itself, once it can have been read."""
         for card in self.cards:
             if card.key == (error.message, error.hint):
+                card.pass_by()
+
+    def move_on(self) -> None:
+        """A person has turned to something else: what was told before is not in the way for long."""
+        for card in self.cards:
+            if card.details_button is None:
                 card.pass_by()
 
     def clear(self) -> None:

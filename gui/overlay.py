@@ -527,13 +527,20 @@ def paint_hint(painter: QPainter, text: str, area: QRectF, font: QFont) -> None:
     _paint_chip(painter, text, chip, 1.0)
 
 
-def paint_signal(painter: QPainter, good: bool, text: str, area: QRectF, font: QFont) -> None:
-    """A frame in green or red around the picture, with words at its foot."""
-    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
-    colour = QColor("#009e73" if good else "#d55e00")
+_GOOD, _BAD = "#009e73", "#d55e00"
+
+
+def paint_signal_frame(painter: QPainter, good: bool, area: QRectF) -> None:
+    """A frame in green or red, to be seen from afar; below the overlay, whose labels it must not hide."""
     painter.setBrush(Qt.BrushStyle.NoBrush)
-    painter.setPen(QPen(colour, 10))
+    painter.setPen(QPen(QColor(_GOOD if good else _BAD), 10))
     painter.drawRect(area.adjusted(5, 5, -5, -5))
+
+
+def paint_signal(painter: QPainter, good: bool, text: str, area: QRectF, font: QFont) -> None:
+    """The words that belong to such a frame, at its foot."""
+    painter.setRenderHint(QPainter.RenderHint.Antialiasing)
+    colour = QColor(_GOOD if good else _BAD)
     chip = _chip(painter, text, font, 1.0)
     chip.moveCenter(QPointF(area.center().x(), area.bottom() - 24 - chip.height() / 2))
     painter.setPen(Qt.PenStyle.NoPen)

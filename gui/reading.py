@@ -15,6 +15,9 @@ Place: TypeAlias = Literal["paper", "picture", "nothing"]
 _LEFT = Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter
 
 
+_LEAST = 1.1  # times the usual size of type
+
+
 class Reading(QWidget):
     """The answer in one large line and one small one; shrinks a long number until it fits."""
 
@@ -42,6 +45,7 @@ class Reading(QWidget):
                 self.setAccessibleName(f"Reading: {headline}")
             self.update(self._line_place() if (headline, loud) == (self._headline, self._loud) else self.rect())
             self._headline, self._line, self._loud = headline, line, loud
+            self.setToolTip(line)  # which may be longer than there is room
 
     def sizeHint(self) -> QSize:
         return QSize(240, 92)
@@ -77,9 +81,13 @@ class Reading(QWidget):
         return painter.fontMetrics().elidedText(self._headline, Qt.TextElideMode.ElideRight, int(room) + 1)
 
     def _fitting(self, factor: float, room: float) -> QFont:
-        font = scaled_font(self, factor, bold=True)
-        wide = QFontMetricsF(font).horizontalAdvance(self._headline)
-        return font if wide <= room else scaled_font(self, max(1.1, factor * room / wide), bold=True)
+        """As large as the headline has room, but no smaller than it can be told from the line below it."""
+        while True:
+            font = scaled_font(self, factor, bold=True)
+            wide = QFontMetricsF(font).horizontalAdvance(self._headline)
+            if wide <= room or factor <= _LEAST:
+                return font
+            factor = max(_LEAST, min(0.97, room / wide) * factor)  # type does not shrink evenly
 
 
 def to_image(pixels: np.ndarray) -> QImage:

@@ -91,7 +91,8 @@ class Sight(QObject):
     Attributes:
         card: of the running network, if it finds things.
         min_score: what is less probable is not shown.
-        visible: the classes that are shown.
+        visible: the classes that a person wants to see.
+        counted: those that a zone or line counts; they are shown in any case, so that one sees what is counted.
         colours: of every class.
         result: the newest one.
         shown: its detections, filtered.
@@ -111,6 +112,7 @@ class Sight(QObject):
         self.card: ModelCard | None = None
         self.min_score = 0.25
         self.visible: frozenset[str] = frozenset()
+        self.counted: frozenset[str] = frozenset()
         self.colours: dict[str, str] = {}
         self.result: Result | None = None
         self.shown: Detections | None = None
@@ -167,6 +169,18 @@ class Sight(QObject):
     def show_class(self, name: str, on: bool) -> None:
         self.show_classes(self.visible | {name} if on else self.visible - {name})
 
+    def set_counted(self, names: frozenset[str]) -> None:
+        """These classes are counted somewhere."""
+        if names != self.counted:
+            self.counted = names
+            self._filter_again()
+
+    @property
+    def seen(self) -> frozenset[str]:
+        """The classes of this network that are shown, for whatever reason."""
+        classes = self.card.classes if self.card is not None else ()
+        return frozenset(name for name in classes if name in self.visible or name in self.counted)
+
     # results --------------------------------------------------------------------------------------------------------
 
     def take(self, result: Result) -> None:
@@ -213,7 +227,7 @@ class Sight(QObject):
                 so_far = len(self._numbers.get(label, ()))
                 rows.append(InSight(label, int(mask.sum()), float(shown.confidence[mask].max()), so_far))
         rows.sort(key=lambda row: (-row.count, row.label))
-        gone = sorted((label for label in self._numbers if label in self.visible), key=str)
+        gone = sorted((label for label in self._numbers if label in self.seen), key=str)
         there = {row.label for row in rows}
         return rows + [InSight(label, 0, 0.0, len(self._numbers[label])) for label in gone if label not in there]
 
@@ -277,7 +291,7 @@ class Sight(QObject):
         """Which of these are shown."""
         mask: NDArray[np.bool_] = detections.confidence >= self.min_score
         if len(detections):
-            wanted = np.array([name in self.visible for name in detections.labels], bool)
+            wanted = np.array([name in self.visible or name in self.counted for name in detections.labels], bool)
             mask &= wanted[detections.class_id]
         return mask
 

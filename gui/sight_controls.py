@@ -38,6 +38,7 @@ from gui.theme import begin_row, set_role, theme
 SEARCHED = 12  # a list of more classes than this can be searched
 _COUNT = Qt.ItemDataRole.UserRole
 _COLOUR = Qt.ItemDataRole.UserRole + 1
+_COUNTED = Qt.ItemDataRole.UserRole + 2
 
 
 class ClassModel(QAbstractListModel):
@@ -83,22 +84,28 @@ class ClassModel(QAbstractListModel):
         if role == Qt.ItemDataRole.DisplayRole:
             return name
         if role == Qt.ItemDataRole.CheckStateRole:
-            return Qt.CheckState.Checked if name in self._sight.visible else Qt.CheckState.Unchecked
+            return Qt.CheckState.Checked if name in self._sight.seen else Qt.CheckState.Unchecked
         if role == _COUNT:
             return self._found.get(name, 0)
         if role == _COLOUR:
             return self._sight.colours.get(name, "#999999")
+        counted = name in self._sight.counted
+        if role == _COUNTED:
+            return counted
+        if role == Qt.ItemDataRole.ToolTipRole:
+            return "A zone or line counts it, so it is shown" if counted else None
         if role == Qt.ItemDataRole.AccessibleTextRole:
-            count = self._found.get(name, 0)
-            return f"{name}, {'shown' if name in self._sight.visible else 'not shown'}, {count} in sight"
+            state = "counted, so shown" if counted else "shown" if name in self._sight.seen else "not shown"
+            return f"{name}, {state}, {self._found.get(name, 0)} in sight"
         return None
 
     def setData(
         self, index: QModelIndex | QPersistentModelIndex, value: object, role: int = Qt.ItemDataRole.EditRole
     ) -> bool:
-        if role != Qt.ItemDataRole.CheckStateRole:
+        name = self._names[index.row()]
+        if role != Qt.ItemDataRole.CheckStateRole or name in self._sight.counted:
             return False
-        self._sight.show_class(self._names[index.row()], value in (Qt.CheckState.Checked, Qt.CheckState.Checked.value))
+        self._sight.show_class(name, value in (Qt.CheckState.Checked, Qt.CheckState.Checked.value))
         return True
 
     def flags(self, index: QModelIndex | QPersistentModelIndex) -> Qt.ItemFlag:
@@ -132,6 +139,10 @@ class ClassDelegate(QStyledItemDelegate):
             str(index.data(Qt.ItemDataRole.DisplayRole)), Qt.TextElideMode.ElideRight, int(text.width())
         )
         painter.drawText(text, Qt.AlignmentFlag.AlignLeft | middle, name)
+        if index.data(_COUNTED):
+            painter.setPen(theme.colour("dim"))
+            beside = text.adjusted(option.fontMetrics.horizontalAdvance(name + "  "), 0, 0, 0)
+            painter.drawText(beside, Qt.AlignmentFlag.AlignLeft | middle, "counted")
         if count:
             painter.drawText(area.adjusted(0, 0, -8, 0), Qt.AlignmentFlag.AlignRight | middle, str(count))
         painter.restore()
@@ -166,7 +177,7 @@ class ClassPicker(QFrame):
         self.search = QLineEdit()
         self.search.setPlaceholderText("Search the classes")
         self.search.setAccessibleName("Search the classes")
-        self.search.textChanged.connect(self.rows.setFilterFixedString)
+        self.search.textChanged.connect(self._search)
         self.search.installEventFilter(self)
         self.list = QListView()
         self.list.setModel(self.rows)
@@ -196,6 +207,11 @@ class ClassPicker(QFrame):
         layout.addWidget(self.search)
         layout.addLayout(buttons)
         layout.addWidget(self.list, 1)
+        self.nothing = QLabel("No class is called so")
+        set_role(self.nothing, role="dim")
+        self.nothing.setAlignment(Qt.AlignmentFlag.AlignCenter)
+        self.nothing.hide()
+        layout.addWidget(self.nothing, 1)
         self._counting = QTimer(self)  # a number that changes with each frame cannot be read
         self._counting.setInterval(250)
         self._counting.timeout.connect(self.model.look)
@@ -209,6 +225,11 @@ class ClassPicker(QFrame):
         classes = card.classes if card is not None else ()
         self.search.setVisible(len(classes) > SEARCHED)
         self.buttons["good"].setVisible(card is not None and self._sight.good_classes != frozenset(classes))
+
+    def _search(self, text: str) -> None:
+        self.rows.setFilterFixedString(text)
+        self.list.setVisible(bool(self.rows.rowCount()))
+        self.nothing.setVisible(not self.rows.rowCount())
 
     def show_these(self, which: str) -> None:
         """ "all", "none" or "good"; while something is searched for, "all" and "none" mean what was found."""
@@ -225,6 +246,7 @@ class ClassPicker(QFrame):
             self._sight.show_classes(self._sight.visible | found if which == "all" else self._sight.visible - found)
 
     def open_below(self, button: QWidget) -> None:
+        self.search.clear()
         rows = self.model.rowCount()
         row = self.list.sizeHintForRow(0) if rows else 24
         high = min(460, self.sizeHint().height() - self.list.sizeHint().height() + rows * row + 8)
@@ -329,5 +351,5 @@ class SightControls(QWidget):
         self.score.blockSignals(False)
         self._percent.setText(f"{percent} %")
         every = len(sight.card.classes) if sight.card is not None else 0
-        shown = len(sight.visible)
+        shown = len(sight.seen)
         self.classes.setText("All classes" if shown == every else f"{shown} of {every} classes")

@@ -619,7 +619,10 @@ class SorterPage(QWidget):
 
     def _build(self) -> None:
         head = _row(self.title, (self._words, 1), self.bar, self.stop_button, self.close_button)
-        choice = _row(self.folder_button, (self._where, 1), self.network, self.go_button)
+        which = QLabel("Network")
+        set_role(which, role="dim")
+        which.setBuddy(self.network)
+        choice = _row(self.folder_button, (self._where, 1), which, self.network, self.go_button)
         rules = _row(self._heading, None, self._least_words, self.least, self.decider)
         right = QVBoxLayout()
         right.setSpacing(8)

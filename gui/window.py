@@ -226,6 +226,9 @@ class MainWindow(QMainWindow):
         self.sorter: Any = None
         self.mode = ""
         self._came_from = ""  # the mode before a page, whereto it leads back
+        self._furnished = ""  # what the docks are set up for: a mode, or "labels"
+        self._front: dict[str, str] = {}  # of each, the dock that lay in front of others when it was left
+        self._paused_to_label = False  # it plays on once no boxes are drawn any more
         self._cards: list[ModelCard] = []
         # Each stage remembers a network of its own; "": not chosen yet.
         self._models = {stage: self.settings.text(key) for stage, key in CHOICES.items()}
@@ -304,6 +307,7 @@ class MainWindow(QMainWindow):
         if self.mode != SORT.name:
             self._came_from = self.mode
         self.mode = mode.name
+        self.notices.move_on()
         if mode.name not in self._stages:
             QGuiApplication.setOverrideCursor(Qt.CursorShape.WaitCursor)
             try:
@@ -324,6 +328,8 @@ class MainWindow(QMainWindow):
         self.live.set_active(self._stages[mode.name] is self.live or self.labelling)
         self.faces.set_active(mode.name == "faces")
         self._live_showing(self.live.shows_picture)
+        for place in self._choice_places:
+            place.setVisible(mode.name != SORT.name)  # which has a choice of its own
         self.canvas.set_labels(())
         self._read_times.clear()
         self._pace.setText("")
@@ -340,11 +346,23 @@ class MainWindow(QMainWindow):
     def _furnish(self, mode: Mode) -> None:
         """The actions and docks of a mode; while boxes are drawn the stage has the room, and keys, for itself."""
         place = "labels" if self.labelling else mode.name
+        self._front[self._furnished] = self._front_dock()
+        self._furnished = place
         for action, where in self._only_in:
             action.setEnabled(place in where)
         self._history_changed(self.canvas.can_undo, self.canvas.can_redo)
         for panel in PANELS:
             self._docks[panel.name].setVisible(not self.labelling and self._dock_wanted(mode, panel.name))
+        front = self._docks.get(self._front.get(place, ""))
+        if front is not None and not front.isHidden():
+            front.raise_()
+
+    def _front_dock(self) -> str:
+        """Which of several docks on one place lies in front; "": there is no choice."""
+        for name, dock in self._docks.items():
+            if not dock.isHidden() and self.tabifiedDockWidgets(dock) and not dock.visibleRegion().isEmpty():
+                return name
+        return ""
 
     @property
     def labelling(self) -> bool:
@@ -367,6 +385,7 @@ class MainWindow(QMainWindow):
         if self.labelling:
             return
         frame, result = self.live.picture.frame, self.live.picture.result
+        self._paused_to_label = self.live.moving
         if self.bridge.source is not None:
             self.bridge.source.pause()
         self._put_on_live(self.labeller)
@@ -375,6 +394,8 @@ class MainWindow(QMainWindow):
     def _end_labelling(self) -> None:
         if self._stages.get("live", self.live) is not self.live:
             self._put_on_live(self.live)
+            if self._paused_to_label and self.mode == "live" and not self.live.playing:
+                self.live.toggle()
 
     def _put_on_live(self, stage: QWidget) -> None:
         """The live picture, or the page on which boxes are drawn."""
@@ -976,9 +997,7 @@ class MainWindow(QMainWindow):
         set_role(label, role="dim")
         self.choice = NetworkChoice()
         label.setBuddy(self.choice)
-        bar.addWidget(label)
-        bar.addWidget(_spacer(8))
-        bar.addWidget(self.choice)
+        self._choice_places = [bar.addWidget(each) for each in (label, _spacer(8), self.choice)]
         bar.addWidget(_spacer(8))
         self.addToolBar(Qt.ToolBarArea.TopToolBarArea, bar)
 
@@ -1125,6 +1144,7 @@ class MainWindow(QMainWindow):
         self.live.opened.connect(lambda _: self.place_tool.cancel())
         self.counting.redraw.connect(self.live.picture.refresh)
         self.counting.alarm.connect(self._tell_alarm)
+        self.counting.calm.connect(self._end_alarm)
         self.counting.failed.connect(self.notices.error)
         self.place_tool.refused.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.live.label_wanted.connect(self.label)
@@ -1140,6 +1160,7 @@ class MainWindow(QMainWindow):
         self.companions.failed.connect(self.notices.error)
         self.companions.recovered.connect(self.notices.settle)
         self.companions.faces.connect(self.faces.set_beside)
+        self.bridge.capture.connect(self.faces.set_source)
         self.faces.failed.connect(self.notices.error)
         self.faces.said.connect(lambda text: self.statusBar().showMessage(text, 8000))
         self.faces.stage_wanted.connect(self._show_stage)
@@ -1159,6 +1180,10 @@ class MainWindow(QMainWindow):
                 self.notices.say(f"Alarm in {words}", "Counting, in Live")
         if self.counting.sound:
             QApplication.beep()
+
+    def _end_alarm(self) -> None:
+        if self.mode == "live":  # in Faces the signal is the door's
+            self.live.picture.end_signal()
 
     def _show_people(self) -> None:
         self._docks["people"].show()

@@ -65,7 +65,7 @@ _GRID = 3  # in such a grid they are seen: each with a box of such a share of it
 _FEW = 16  # faces of a picture that are looked at one by one
 _BARELY = 0.1  # probability of a box that is looked at closer, and of one in such a look
 _ONE = 0.25  # of a face's side, by which landmarks of it may be apart; those of two faces are farther
-_SURE = 0.46  # probability from all looks together from which a box is a face: few things are taken for one then
+_SURE = 0.443  # probability from all looks together from which a box is a face: few things are taken for one then
 
 _SIDE = 107 / 112  # longer side of a face's box, of the side of the picture that it is turned upright in (median)
 _NOSE = 0.57  # where a nose lies between eyes (0) and mouth (1) of a face that looks straight ahead (median)
@@ -127,6 +127,7 @@ class FaceReader:
         """
         begun = clocks.perf_counter()
         found = self.find_closely(frame.image) if frame.clock is None else self.find(frame.image)
+        finding = clocks.perf_counter() - begun  # for the most part in the detector's network
         upright = self.upright(frame.image, found)
         ready = clocks.perf_counter()
         looked = [row for row in range(len(found)) if _side(found, row) >= LEAST_SIDE]
@@ -142,8 +143,7 @@ class FaceReader:
         faces = _faces(
             frame.image, found, upright, qualities, [embeddings.get(row) for row in range(len(found))], matches
         )
-        done = clocks.perf_counter()
-        timings = Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered)
+        timings = _timings(frame, begun, finding, ready, answered)
         return self._result(frame, found, faces, activations, timings, generation)
 
     def find(self, image: Image, *, floor: float | None = None) -> Detections:
@@ -160,18 +160,18 @@ class FaceReader:
         """As `find`, in a picture that may be looked at for longer: a photograph, or a face cut out of one.
 
         In a large picture faces are small: its parts are searched as well, which overlap, so that no face is cut in
-        two. Every part is one more chance for a mistake, so what is found there must be halfway surer. Each face is
-        looked at closer then, also one of which the detector was hardly sure: how sure it is now decides. A face that
-        fills all of the picture is larger than any that the detector has learnt: where none is found, it is searched
-        for once more with a border around the picture.
+        two. Every part is one more chance for a mistake, so what is found there must be halfway surer. A face that
+        fills the picture is larger than any that the detector has learnt, which then takes an eye for a face: large
+        ones are searched for once more with a border around the picture, and what lies in them is a part of them. Each
+        face is looked at closer then, also one of which the detector was hardly sure: how sure it is now decides.
         """
         least = _BARELY if self._looks_closer else self.detector.card.min_score
-        found = self._surely(image, self._in_parts(image, least))
-        if len(found):
-            return found
         framed = self._framed(image, least)
-        large = (framed.xyxy[:, 2:] - framed.xyxy[:, :2]).max(axis=1, initial=0) >= _FILLS * max(image.shape[:2])
-        return self._surely(image, framed[large])
+        filling = (framed.xyxy[:, 2:] - framed.xyxy[:, :2]).max(axis=1, initial=0) >= _FILLS * max(image.shape[:2])
+        large = self._surely(image, framed[filling])
+        found = self._in_parts(image, least)
+        found = _together([large, self._surely(image, found[~_within(found, large)])])
+        return found[np.argsort(-found.confidence, kind="stable")]
 
     def _surely(self, image: Image, found: Detections) -> Detections:
         """Those that are faces at a closer look, too, each once: what was only beside one is that one, seen closer."""
@@ -214,7 +214,8 @@ class FaceReader:
     def look_closer(self, image: Image, found: Detections) -> Detections:
         """The same faces as the detector sees each of them once more, as large as suits it: the surest first.
 
-        Their landmarks are the mean of several looks, and how sure it is that they are faces is that of all looks.
+        Their boxes and landmarks are the mean of several looks, and how sure it is that they are faces is that of all
+        looks.
         """
         if found.landmarks is None or not len(found) or not self._looks_closer:
             return found
@@ -222,10 +223,15 @@ class FaceReader:
         looks = [
             self._closer(image, found.landmarks[start : start + together]) for start in range(0, len(found), together)
         ]
-        landmarks = np.concatenate([places for places, _ in looks])
-        sure = (found.confidence + 2 * np.concatenate([scores for _, scores in looks])) / 3
-        order = np.argsort(-sure, kind="stable")
-        return dataclasses.replace(found, landmarks=landmarks, confidence=sure.astype(np.float32))[order]
+        landmarks, boxes, scores = (np.concatenate(parts) for parts in zip(*looks, strict=True))
+        height, width = image.shape[:2]
+        boxes = boxes.clip(0, np.array([width, height, width, height], np.float32))
+        seen = np.all(boxes[:, 2:] > boxes[:, :2], axis=1, keepdims=True)  # nor is anything that is not a number
+        sure = ((found.confidence + 2 * scores) / 3).astype(np.float32)
+        closer = dataclasses.replace(
+            found, xyxy=np.where(seen, boxes, found.xyxy), landmarks=landmarks, confidence=sure
+        )
+        return closer[np.argsort(-sure, kind="stable")]
 
     def embed_upright(self, faces: Sequence[Image]) -> Floats:
         """Embeddings (N, D) of length 1 of faces (S, S, 3) that are upright already, S the side of the card."""
@@ -240,17 +246,19 @@ class FaceReader:
         """The faces found in a picture as the embedder sees them: (S, S, 3) each, S the side of the card."""
         return [self._turned(image, places) for places in _places(found)]
 
-    def _closer(self, image: Image, landmarks: Floats) -> tuple[Floats, Floats]:
-        """Landmarks (N, 5, 2) of at most four faces of a picture, looked for again in one run of the detector.
+    def _closer(self, image: Image, landmarks: Floats) -> tuple[Floats, Floats, Floats]:
+        """At most four faces of a picture, by their landmarks (N, 5, 2), looked for again in one run of the detector.
 
         Each face is turned upright by those that are known and put into a square, several times in different sizes and
-        mirrored; the mean of what is found there is taken. Where nothing is found they stay.
+        mirrored; the mean of what is found there is taken.
 
         Returns:
-            The landmarks, and the mean of the probabilities (N,) that these are faces, 0 for a look that finds none.
+            The landmarks, the boxes (N, 4), and the mean of the probabilities (N,) that these are faces, 0 for a look
+            that finds none. Where none finds any the landmarks stay and the box is not a number.
         """
+        unknown = np.full((len(landmarks), 4), np.nan, np.float32)
         if not self._looks_closer:
-            return landmarks, np.ones(len(landmarks), np.float32)
+            return landmarks, unknown, np.ones(len(landmarks), np.float32)
         size = self.detector.card.preprocess.size
         tile, looks = size // _GRID, _GLANCES[: len(_GLANCES) // len(landmarks)]
         square = np.full((size, size, 3), 114, np.uint8)
@@ -264,10 +272,8 @@ class FaceReader:
             inside[:] = seen[:, ::-1] if mirrored else seen
         found = self.find(square, floor=_BARELY)
         assert found.landmarks is not None
-        middles, sides = (
-            (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2,
-            (found.xyxy[:, 2:] - found.xyxy[:, :2]).max(axis=1),
-        )
+        middles, extents = (found.xyxy[:, :2] + found.xyxy[:, 2:]) / 2, found.xyxy[:, 2:] - found.xyxy[:, :2]
+        sides = extents.max(axis=1)
         again: list[list[Floats]] = [[] for _ in landmarks]
         sure = np.zeros(len(landmarks), np.float32)
         for down, across, row, (share, mirrored) in places:
@@ -276,13 +282,22 @@ class FaceReader:
             fits = found.confidence - away - np.abs(np.log(np.maximum(sides, 1) / (share * tile)))
             if not len(fits) or away[best := int(fits.argmax())] > 0.6:
                 continue
-            points = found.landmarks[best] - corner
+            points, middle = found.landmarks[best] - corner, middles[best] - corner
             if mirrored:
                 points = images.mirrored_landmarks(points, tile)
+                middle = np.array([tile - middle[0], middle[1]])
             sure[row] += found.confidence[best] / len(looks)
-            again[row].append(images.from_upright(landmarks[row], tile, around=_SIDE / share)(points))
-        closer = [np.mean(each, axis=0) if each else landmarks[row] for row, each in enumerate(again)]
-        return np.stack(closer), sure
+            edges = middle + np.diag(extents[best] / 2)  # halfway up at its right, and halfway along its lower one
+            back = images.from_upright(landmarks[row], tile, around=_SIDE / share)
+            again[row].append(back(np.concatenate([points, middle[None], edges])))
+        closer, boxes = landmarks.astype(np.float32), unknown
+        for row, each in enumerate(again):
+            if each:
+                mean = np.mean(each, axis=0)
+                closer[row], middle = mean[:5], mean[5]
+                half = np.linalg.norm(mean[6:] - middle, axis=1)  # a box stands straight, also where the face does not
+                boxes[row] = [*(middle - half), *(middle + half)]
+        return closer, boxes, sure
 
     def _turned(self, image: Image, landmarks: NDArray[np.floating]) -> Image:
         kind = self.card.preprocess
@@ -410,7 +425,9 @@ class FaceFollower:
             return self._reader.predict(frame, layer=layer, region=region, generation=generation)
         reader = self._reader
         begun = clocks.perf_counter()
-        found = self._follower.number(frame, reader.find(frame.image, floor=_UNSURE))
+        every = reader.find(frame.image, floor=_UNSURE)
+        finding = clocks.perf_counter() - begun
+        found = self._follower.number(frame, every)
         assert found.track_id is not None
         found = found[(found.track_id >= 0) | (found.confidence >= reader.detector.card.min_score)]
         assert found.track_id is not None
@@ -424,7 +441,7 @@ class FaceFollower:
         rows = [] if again else self._neediest(found, tracks, qualities, frame.clock)
         if rows:
             assert found.landmarks is not None
-            closer, _ = reader._closer(frame.image, found.landmarks[rows])
+            closer, *_ = reader._closer(frame.image, found.landmarks[rows])
             for row, places in zip(rows, closer, strict=True):
                 upright[row] = reader._turned(frame.image, places)
         looked = dict(zip(rows, reader._embedded([upright[row] for row in rows]), strict=True))
@@ -437,8 +454,7 @@ class FaceFollower:
         ]
         faces = _faces(frame.image, found, upright, qualities, embeddings, matches)
         self._last = frame
-        done = clocks.perf_counter()
-        timings = Timings(max(0.0, begun - frame.time), ready - begun, answered - ready, done - answered)
+        timings = _timings(frame, begun, finding, ready, answered)
         return reader._result(frame, found, faces, activations, timings, generation)
 
     def _neediest(
@@ -450,6 +466,14 @@ class FaceFollower:
             if _side(found, row) >= LEAST_SIDE
         ]
         return [row for need, row in sorted(needs, key=lambda each: -each[0])[:_LOOKS] if need > 0]
+
+
+def _timings(frame: Frame, begun: float, finding: float, ready: float, answered: float) -> Timings:
+    """What a frame took until now; both networks, that which finds and that which tells apart, count as network."""
+    network = finding + answered - ready
+    return Timings(
+        max(0.0, begun - frame.time), ready - begun - finding, network, max(0.0, clocks.perf_counter() - answered)
+    )
 
 
 def _faces(

@@ -102,7 +102,7 @@ class CountingPanel(QWidget):
         grid.addWidget(self._build_log(), 1, 2)
         grid.addLayout(self._build_log_foot(), 2, 2)
         grid.setRowStretch(1, 1)
-        for column, share in enumerate((9, 8, 9)):
+        for column, share in enumerate((8, 7, 10)):
             grid.setColumnStretch(column, share)
         self._often = QTimer(self)
         self._often.setInterval(OFTEN)
@@ -246,7 +246,7 @@ class CountingPanel(QWidget):
         header.setDefaultAlignment(Qt.AlignmentFlag.AlignLeft | Qt.AlignmentFlag.AlignVCenter)
         header.setSectionResizeMode(QHeaderView.ResizeMode.Fixed)
         header.setSectionResizeMode(1, QHeaderView.ResizeMode.Stretch)
-        header.resizeSection(0, self.log.fontMetrics().horizontalAdvance("00:00:00 · 0:00:00.0") + 16)
+        header.resizeSection(0, self.log.fontMetrics().horizontalAdvance("00:00:00 · 0:00:00") + 16)
         self.log.setMinimumWidth(250)
         self._quiet = _remark(self.log, NOTHING_YET)
         return self.log
@@ -489,7 +489,8 @@ class LogModel(QAbstractTableModel):
             moment = datetime.fromtimestamp(event.time)
             if moment.date() != datetime.now().date():
                 return f"{moment:%Y-%m-%d %H:%M:%S}"
-            return f"{moment:%H:%M:%S} · {time_words(event.clock, tenths=True)}"
+            exactly = role == Qt.ItemDataRole.ToolTipRole
+            return f"{moment:%H:%M:%S} · {time_words(event.clock, tenths=exactly)}"
         if role == Qt.ItemDataRole.ForegroundRole:
             return theme.colour({"alarm": "danger", "began": "dim"}.get(event.kind, "text"))
         return None
@@ -644,12 +645,12 @@ def event_words(event: Event) -> str:
     if event.kind == "crossed":
         return f"{event.place}: {event.label} {ARROWS[event.direction]} {event.number}"
     if event.kind == "alarm":
-        return f"{event.place}: alarm, {event.number} in it"
+        return f"Alarm, {event.number} in {event.place}"
     if event.kind == "over":
-        return f"{event.place}: alarm over, {event.number} in it"
+        return f"Alarm over, {event.number} in {event.place}"
     if event.kind == "total":
         return f"{event.place}: {ARROWS[event.direction]} {event.number} in this pass"
-    return f"{event.place} begins"
+    return f"Begins: {event.place}"
 
 
 def _swatch(colour: str, ratio: float) -> QIcon:

@@ -215,7 +215,7 @@ def test_a_face_that_fills_the_picture_is_found_with_a_border_around_it(home: Pa
 
     reader.detector.detect = note  # type: ignore[method-assign]
     assert len(reader.find_closely(np.zeros((90, 60, 3), np.uint8))) == 0
-    assert seen == [(90, 60), (270, 240)]
+    assert seen == [(270, 240), (90, 60)]
     seen.clear()
     found = reader.find_in_crop(face(0))
     assert seen[0] == (240, 240)
@@ -230,6 +230,20 @@ def test_a_border_is_for_large_faces_alone(reader: FaceReader, monkeypatch: pyte
         monkeypatch.setattr(reader, "_framed", lambda *_, found=found: found)
         assert len(reader.find_closely(np.zeros((300, 400, 3), np.uint8))) == count
         assert len(reader.find_in_crop(np.zeros((300, 400, 3), np.uint8))) == 1
+
+
+def test_what_lies_in_a_face_that_fills_the_picture_is_a_part_of_it(
+    reader: FaceReader, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    picture = with_faces((1, 1, face(0)), (5, 3, face(1)))
+    two = reader.find_closely(picture)
+    assert len(two) == 2
+    inside = two[[int(two.xyxy[:, 0].argmin())]]
+    filling = dataclasses.replace(inside, xyxy=np.array([[0, 0, 320, 480]], np.float32))
+    monkeypatch.setattr(reader, "_framed", lambda *_: filling)
+    found = reader.find_closely(picture)
+    assert len(found) == 2, "the large one, and the one beside it"
+    assert found.xyxy[:, 0].min() == 0 and found.xyxy[:, 0].max() == two.xyxy[:, 0].max()
 
 
 def test_faces_too_small_to_look_at_are_found_but_nobodys(reader: FaceReader, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -300,25 +300,37 @@ def test_one_face_between_two_people_does_not_join_them() -> None:
     assert cluster(np.zeros((0, 2), np.float32), 0.5).tolist() == []
 
 
-def test_average_linkage_is_what_it_says() -> None:
+def test_two_faces_of_one_picture_are_two_people() -> None:
+    alike = at(0, 1, 2, 3, 40)
+    assert len(set(cluster(alike, cosine(10), pictures=[5, 5, 5, 5, 6]).tolist())) == 5
+    labels = cluster(alike, cosine(10), pictures=[1, 2, 1, 3, 4]).tolist()
+    assert labels[0] != labels[2] and labels[1] in (labels[0], labels[2]) and labels[3] in (labels[0], labels[2])
+
+
+@pytest.mark.parametrize("of_pictures", [25, 9])
+def test_average_linkage_is_what_it_says(of_pictures: int) -> None:
     """Against the definition: two groups are joined while the mean cosine between them reaches the threshold."""
     random = np.random.default_rng(3)
     for _ in range(20):
+        pictures = random.permutation(25) % of_pictures
         faces = random.normal(size=(25, 3)).astype(np.float32)
         faces /= np.linalg.norm(faces, axis=1, keepdims=True)
         cosines = faces.astype(np.float64) @ faces.T.astype(np.float64)
         groups = [[row] for row in range(25)]
         while len(groups) > 1:
             best, one, other = max(
-                (cosines[np.ix_(a, b)].mean(), i, j)
-                for i, a in enumerate(groups)
-                for j, b in enumerate(groups)
-                if i < j
+                (
+                    (cosines[np.ix_(a, b)].mean(), i, j)
+                    for i, a in enumerate(groups)
+                    for j, b in enumerate(groups)
+                    if i < j and not set(pictures[a]) & set(pictures[b])
+                ),
+                default=(-1.0, 0, 0),
             )
             if best < 0.6:
                 break
             groups[one] += groups.pop(other)
-        labels = cluster(faces, 0.6)
+        labels = cluster(faces, 0.6, pictures=pictures.tolist())
         assert {frozenset(np.flatnonzero(labels == label).tolist()) for label in set(labels.tolist())} == {
             frozenset(group) for group in groups
         }

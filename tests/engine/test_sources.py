@@ -469,7 +469,7 @@ def test_no_camera_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
     for spec in ("camera:", "camera:Desk"):
         with pytest.raises(EngineError, match=r"No camera was found\.") as failure:
             open_source(spec)
-        assert "moving digits" in failure.value.hint
+        assert "open a video" in failure.value.hint
 
 
 def test_camera_by_name_in_true_colours(fake_camera: type[FakeDevice]) -> None:

@@ -527,8 +527,8 @@ def test_name_classes_and_alarm_are_edited_and_shown(scene: Scene, panel: Counti
     assert scene.counting.alarmed("Shelf A") and panel.list.topLevelItem(0).data(3, Qt.ItemDataRole.UserRole)
     panel._show_numbers()
     assert [panel.model.data(panel.model.index(i, 1)) for i in range(panel.model.rowCount())] == [
-        "Shelf A: alarm, 1 in it",
-        "clip.mp4 begins",
+        "Alarm, 1 in Shelf A",
+        "Begins: clip.mp4",
     ]
 
 
@@ -703,15 +703,15 @@ def test_a_video_that_plays_over_and_over_keeps_what_it_has_shown(scene: Scene, 
     panel._show_numbers()
     said = [panel.model.data(panel.model.index(i, 1)) for i in range(panel.model.rowCount())]
     assert said == [
-        "clip.mp4 begins",
+        "Begins: clip.mp4",
         "Door: ← 0 in this pass",
         "Door: → 1 in this pass",
         "Door: person → 1",
-        "clip.mp4 begins",
+        "Begins: clip.mp4",
         "Door: ← 0 in this pass",
         "Door: → 1 in this pass",
         "Door: person → 1",
-        "clip.mp4 begins",
+        "Begins: clip.mp4",
     ]
     assert scene.numbers() == ["→ 0 · ← 0"]
     assert "Door, right, before: 1; " in panel.chart.accessibleDescription()

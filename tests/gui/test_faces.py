@@ -785,6 +785,18 @@ def test_an_album_is_sorted_by_faces_and_the_unknown_get_names(
     assert not people(window).back_button.isVisible()
 
 
+def test_nobody_is_in_a_picture_of_an_album_twice(window: MainWindow, qtbot, tmp_path: Path) -> None:
+    enrolled(window, qtbot, tmp_path, 0)
+    for number in range(3):
+        picture(tmp_path / "twins" / f"{number}.png", (1, 1, shot(0)), (5, 3, shot(0)))
+    window.faces.open([tmp_path / "twins"])
+    stage = window.faces.album
+    wanted = {"Person 0": 3, "Unknown 1": 3}
+    qtbot.waitUntil(lambda: not stage.running and groups(window) == wanted, timeout=120_000)
+    for group in stage.groups:
+        assert len({member.path for member in group.members}) == 3
+
+
 def test_an_album_goes_on_while_one_looks_elsewhere(window: MainWindow, qtbot, tmp_path: Path) -> None:
     for number in range(24):
         picture(tmp_path / ("one", "two")[number % 2] / f"{number}.png", (2, 2, shot(0)))
