@@ -679,6 +679,9 @@ def window(qtbot, home: Path) -> Iterator[MainWindow]:
 
 
 def test_a_frame_of_live_is_labelled_with_all_the_room_there_is(window: MainWindow, qtbot) -> None:
+    window._docks["counting"].show()
+    window._dock_by_hand("counting", True)
+    qtbot.waitUntil(lambda: window._front_dock() == "counting")
     docks = {name: dock.isVisible() for name, dock in window._docks.items()}
     QTest.mouseClick(window.live.label, Qt.MouseButton.LeftButton)
     page = window.labeller
@@ -692,6 +695,7 @@ def test_a_frame_of_live_is_labelled_with_all_the_room_there_is(window: MainWind
     assert page.labelled == 1 and page.frame_button.isEnabled()
     page.close_page()
     assert not window.labelling and {name: dock.isVisible() for name, dock in window._docks.items()} == docks
+    qtbot.waitUntil(lambda: window._front_dock() == "counting")
 
 
 def drag_in(picture: LabelPicture) -> None:

@@ -548,6 +548,16 @@ def test_classes_are_ticked_searched_and_counted(controls: SightControls, sight:
     picker.buttons["good"].click()
     assert sight.visible == frozenset(GOOD)
     picker.grab()
+    sight.set_counted(frozenset({"dog"}))
+    row = names(controls).index("dog")
+    assert "counted" in picker.rows.index(row, 0).data(Qt.ItemDataRole.AccessibleTextRole)
+    assert not picker.rows.setData(picker.rows.index(row, 0), Qt.CheckState.Unchecked, Qt.ItemDataRole.CheckStateRole)
+    assert shown(sight) == ["person", "dog", "person"] and controls.classes.text() == "3 of 25 classes"
+    qtbot.keyClicks(picker.search, "nothing is called so")
+    assert picker.nothing.isVisible() and not picker.list.isVisible()
+    picker.close()
+    controls.classes.click()
+    assert len(names(controls)) == 25 and picker.list.isVisible() and not picker.search.text()
     picker.close()
 
 

@@ -340,6 +340,18 @@ def test_a_bug_is_said_in_plain_words_with_the_traceback_folded_under_it(window:
     assert details.isVisible() and "KeyError" in details.toPlainText()
 
 
+def test_what_was_told_elsewhere_is_not_in_the_way_for_long(
+    window: MainWindow, qtbot, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("gui.notices.READ", 10)
+    window.notices.error(EngineError("There are no pictures in this folder.", "Choose another one."))
+    window.notices.error(ValueError("a bug"))
+    assert len(window.notices.cards) == 2 and not any(card._passing.isActive() for card in window.notices.cards)
+    window.set_mode("models")
+    qtbot.waitUntil(lambda: len(window.notices.cards) == 1, timeout=20_000)
+    assert window.notices.cards[0].details_button is not None, "a mistake of the program's own stays"
+
+
 def test_only_the_newest_notices_stay(window: MainWindow, qtbot) -> None:
     for number in range(6):
         window.notices.error(EngineError(f"Trouble {number}"))
