@@ -1,4 +1,5 @@
-"""The engine's callbacks as Qt signals. The one holder of the live session that answers and of the capture.
+"""The engine's callbacks as Qt signals. The one holder of the live session that answers and of the capture; and a queue
+for whatever takes a while.
 
 The engine is imported and started in a thread of its own, so the window paints before OpenCV or OpenVINO are loaded;
 what is asked of the bridge until then (a network, a frame, a layer) is kept and passed on.
@@ -6,9 +7,12 @@ what is asked of the bridge until then (a network, a frame, a layer) is kept and
 
 from __future__ import annotations
 
+import collections
+import contextlib
 import sys
 import time
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from PySide6.QtCore import QObject, Qt, Signal, Slot
@@ -325,3 +329,82 @@ class Bridge(QObject):
     @Slot(object)
     def _settle(self, error: EngineError) -> None:
         self.recovered.emit(error)
+
+
+@dataclass(frozen=True, eq=False)
+class _Errand:
+    work: Callable[[], Any]
+    done: Callable[[Any], None]
+    failed: Callable[[BaseException], None]
+    lasting: bool
+
+
+class Errands:
+    """What takes a while, done in another thread one after the other; whoever asked for it hears of it here."""
+
+    def __init__(self, call: Call, failed: Callable[[BaseException], None]) -> None:
+        """`failed`: hears of what went wrong where an errand has nobody of its own for that."""
+        self._call, self._failed = call, failed
+        self._waiting: collections.deque[_Errand] = collections.deque()
+        self._busy = False
+        self._closed = self._kept = False
+
+    @property
+    def idle(self) -> bool:
+        """Nothing is being done, and nothing waits."""
+        return not self._busy and not self._waiting
+
+    def do(
+        self,
+        work: Callable[[], T],
+        done: Callable[[T], None] = lambda _: None,
+        failed: Callable[[BaseException], None] | None = None,
+        *,
+        lasting: bool = False,
+    ) -> None:
+        """Do `work` after all that was asked for before, then `done` or `failed` here.
+
+        Args:
+            lasting: it writes something down, and is done even if the window goes first.
+        """
+        errand = _Errand(work, done, failed or self._failed, lasting)
+        if self._closed:
+            self._do_unheard(errand)
+        else:
+            self._waiting.append(errand)
+            self._next()
+
+    def close(self, *, lasting: bool = True) -> None:
+        """The window goes, and no thread is left: from now on what writes something down is done at once, if that is
+        still `lasting`, and nobody hears of it; anything else is dropped."""
+        self._closed, self._kept = True, lasting
+        for errand in self._waiting:
+            self._do_unheard(errand)
+        self._waiting.clear()
+
+    def _do_unheard(self, errand: _Errand) -> None:
+        if errand.lasting and self._kept:
+            with contextlib.suppress(EngineError):  # there is nobody left to tell
+                errand.work()
+
+    def _next(self) -> None:
+        if self._busy or not self._waiting:
+            return
+        self._busy = True
+        errand = self._waiting.popleft()
+
+        def attempt() -> tuple[bool, Any]:
+            try:
+                return True, errand.work()
+            except Exception as error:  # whoever asked for it hears of it
+                return False, error
+
+        def deliver(found: tuple[bool, Any]) -> None:
+            self._busy = False
+            well, value = found
+            try:
+                (errand.done if well else errand.failed)(value)
+            finally:
+                self._next()
+
+        self._call(attempt, deliver)

@@ -7,12 +7,11 @@ and `Sight` shows the classes that a place names, whatever else is hidden.
 
 from __future__ import annotations
 
-import collections
 import contextlib
 import hashlib
 from collections.abc import Callable
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 from PySide6.QtCore import QObject, QTimer, Signal
 
@@ -28,6 +27,7 @@ from engine import (
     places_from_json,
     places_to_json,
 )
+from gui.bridge import Call, Errands
 from gui.overlay import Area, Overlay
 from gui.settings import Settings
 from gui.sight import Sight
@@ -90,7 +90,7 @@ class Counting(QObject):
         sight: Sight,
         *,
         live: Callable[[], bool],
-        call: Callable[[Callable[[], Any], Callable[[Any], None]], None],
+        call: Call,
         parent: QObject | None = None,
     ) -> None:
         """The parts of the window that it needs.
@@ -100,14 +100,12 @@ class Counting(QObject):
             call: runs something in a thread and gives what it returns to its second argument here.
         """
         super().__init__(parent)
-        self._settings, self._sight, self._live, self._call = settings, sight, live, call
+        self._settings, self._sight, self._live = settings, sight, live
         self._counter = Counter()
         self._counters: dict[str, Counter] = {}  # of each source that was open, the one that plays last
         self._key = ""
-        self._disk: collections.deque[tuple[Callable[[], Any], Callable[[Any], None], Callable[[], None]]]
-        self._disk = collections.deque()
+        self._disk = Errands(call, self._disk_failed)
         self._unread: set[Counter] = set()  # those whose log is still to be read
-        self._busy = False  # the first of what was to be done on the disk is being done
         self._told = False  # that the disk is not to be had
         self._unsaved: dict[str, list[Event]] = {}  # of each source, what is not on the disk yet
         self._writing: dict[str, int] = {}  # how many of these are being written just now
@@ -258,7 +256,7 @@ class Counting(QObject):
         self._unread.discard(self._counter)
         if self._key:
             self._unsaved.pop(self._key, None)
-            self._do(self._log_file(self._key).remove)
+            self._disk.do(self._log_file(self._key).remove, lasting=True)
         self._count_again()
         self.counted.emit()
         self.redraw.emit()
@@ -342,12 +340,8 @@ class Counting(QObject):
 
     def close(self) -> None:
         """Write down what is not written yet. To be called when nothing is done in threads any more."""
-        self._busy = True
+        self._disk.close()
         self._rest()
-        for work, _, _ in self._disk:
-            with contextlib.suppress(EngineError):  # nobody is there to be told
-                work()
-        self._disk.clear()
         for key, waiting in self._unsaved.items():
             left = waiting[self._writing.get(key, 0) :]
             if left:
@@ -382,12 +376,13 @@ class Counting(QObject):
             if waiting and key == self._key:
                 self._saving.start()
 
-        def failed() -> None:
+        def failed(error: BaseException) -> None:
             self._writing.pop(key, None)
+            self._disk_failed(error)
             if key == self._key:
                 self._saving.start()
 
-        self._do(lambda: self._log_file(key).append(some), written, failed)
+        self._disk.do(lambda: self._log_file(key).append(some), written, failed, lasting=True)
 
     def _read(self, counter: Counter, key: str) -> None:
         """What has happened at a source before the window was opened, or before too many others were."""
@@ -399,47 +394,16 @@ class Counting(QObject):
                 self.counted.emit()
 
         self._unread.add(counter)
-        self._do(self._log_file(key).read, done)
+        self._disk.do(self._log_file(key).read, done)
+
+    def _disk_failed(self, error: BaseException) -> None:
+        if not self._told:  # it is tried every few seconds
+            self._told = True
+            self.failed.emit(error)
 
     @staticmethod
     def _log_file(key: str) -> CountLog:
         return CountLog(key.rpartition("/")[2])
-
-    def _do(
-        self,
-        work: Callable[[], Any],
-        done: Callable[[Any], None] = lambda _: None,
-        failed: Callable[[], None] = lambda: None,
-    ) -> None:
-        """Do something on the disk in a thread, one after the other, and then `done(what it has returned)` here."""
-        self._disk.append((work, done, failed))
-        self._do_next()
-
-    def _do_next(self) -> None:
-        if self._busy or not self._disk:
-            return
-        work, done, failed = self._disk.popleft()
-        self._busy = True
-
-        def attempt() -> tuple[Any, EngineError | None]:
-            try:
-                return work(), None
-            except EngineError as error:
-                return None, error
-
-        def attempted(outcome: tuple[Any, EngineError | None]) -> None:
-            value, error = outcome
-            self._busy = False
-            if error is None:
-                done(value)
-            else:
-                failed()
-                if not self._told:  # it is tried every few seconds
-                    self._told = True
-                    self.failed.emit(error)
-            self._do_next()
-
-        self._call(attempt, attempted)
 
     # inside ---------------------------------------------------------------------------------------------------------
 

@@ -367,7 +367,10 @@ class DetectorAnswer(QWidget):
             return "No class is shown", "Choose some above the picture."
         hidden = sum(self._sight.found().values())
         if hidden:
-            return "Nothing to show", f"{hidden} of classes that are not shown."
+            return (
+                "Nothing to show",
+                f"{hidden} in sight, of {'a class that is' if hidden == 1 else 'classes that are'} not shown.",
+            )
         return "Nothing in sight", f"of which it is {_percent(self._sight.min_score)} sure or more."
 
 

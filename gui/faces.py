@@ -23,7 +23,7 @@ from PySide6.QtCore import QBuffer, QByteArray, QIODevice, QObject, Signal
 from PySide6.QtGui import QImage
 
 from engine import Cancelled, EngineError, WriteError
-from gui.bridge import Call
+from gui.bridge import Call, Errands
 from gui.coach import misfits
 from gui.files import PICTURES
 from gui.reading import own_image
@@ -150,16 +150,6 @@ class Job:
     skipped: list[tuple[str, str]] = field(default_factory=list)
 
 
-@dataclass(frozen=True, eq=False)
-class _Errand:
-    """Something to do in the other thread, and who hears of it here."""
-
-    work: Callable[[], Any]
-    done: Callable[[Any], None]
-    failed: Callable[[BaseException], None]
-    lasting: bool
-
-
 @dataclass(eq=False)
 class Folder:
     """A person of a folder of folders: the faces that were found in its pictures."""
@@ -213,7 +203,8 @@ class Faces(QObject):
             tell: hands a recogniser to the live flow.
         """
         super().__init__(parent)
-        self._call, self._settings, self._tell = call, settings, tell
+        self._settings, self._tell = settings, tell
+        self._errands = Errands(call, self.failed.emit)
         self.state: State = "closed"
         self.error: EngineError | None = None
         self.people: tuple[Person, ...] = ()
@@ -233,10 +224,7 @@ class Faces(QObject):
         self._model = ""  # the id under which the running network's embeddings are kept
         self._suggested = 0.5
         self._reader: tuple[str, FaceReader] | None = None  # used in the working thread alone
-        self._errands: collections.deque[_Errand] = collections.deque()
-        self._busy = False
         self._deleting = False
-        self._closed = False
 
     # opening --------------------------------------------------------------------------------------------------------
 
@@ -267,7 +255,7 @@ class Faces(QObject):
             else:
                 self.failed.emit(error)
 
-        self._do(open_gallery, opened, failed)
+        self._errands.do(open_gallery, opened, failed)
 
     def start_gallery(self) -> None:
         """A person wants a gallery; its file is written with the first face that is kept."""
@@ -286,16 +274,11 @@ class Faces(QObject):
             else:
                 self.failed.emit(error)
 
-        self._do(lambda: self._here.unlock(passphrase), lambda _: self._become("open"), failed)
+        self._errands.do(lambda: self._here.unlock(passphrase), lambda _: self._become("open"), failed)
 
     def close(self) -> None:
         """The window goes."""
-        self._closed = True
-        for errand in self._errands:
-            if errand.lasting and not self._deleting:  # it was asked for: it is done, however soon the window went
-                with contextlib.suppress(EngineError):  # there is nobody left to tell
-                    errand.work()
-        self._errands.clear()
+        self._errands.close(lasting=not self._deleting)
         if self._deleting:
             with contextlib.suppress(EngineError):
                 self._remove_all()
@@ -335,7 +318,7 @@ class Faces(QObject):
                     self._take_model(model)
                 self._catch_up()  # also where it is the same: the gallery may have changed while no network ran
 
-        self._do(identify, identified)
+        self._errands.do(identify, identified)
 
     def _take_model(self, model: str) -> None:
         """Nobody is recognised until the network of that id has seen the gallery."""
@@ -400,7 +383,7 @@ class Faces(QObject):
 
     def shots(self, person: int, done: Callable[[list[Shot]], None]) -> None:
         """All pictures of a person; comes with `done`."""
-        self._do(lambda: list(self._here.shots(person)), done)
+        self._errands.do(lambda: list(self._here.shots(person)), done)
 
     def pictures(self, shots: Collection[int], done: Callable[[dict[int, QImage]], None]) -> None:
         """The pictures of some shots that are compared in `scale`, by their ids."""
@@ -418,7 +401,7 @@ class Faces(QObject):
                 if shot.id in shots
             }
 
-        self._do(work, done)
+        self._errands.do(work, done)
 
     def rename(self, person: int, name: str) -> None:
         self._change(lambda gallery: gallery.rename(person, name))
@@ -473,11 +456,11 @@ class Faces(QObject):
             self.failed.emit(error)
 
         self._deleting = True
-        self._do(self._remove_all, gone, failed)
+        self._errands.do(self._remove_all, gone, failed)
 
     def size(self, done: Callable[[int], None]) -> None:
         """How many bytes the gallery takes."""
-        self._do(lambda: self._any.size(), done)
+        self._errands.do(lambda: self._any.size(), done)
 
     def set_passphrase(self, new: str | None) -> None:
         """Protect the gallery, or (None) protect it no longer."""
@@ -485,7 +468,7 @@ class Faces(QObject):
         self._change(lambda gallery: gallery.set_passphrase(new), words)
 
     def export(self, path: Path, passphrase: str) -> None:
-        self._do(lambda: self._here.export(path, passphrase), lambda _: self.said.emit(f"Saved as {path}"))
+        self._errands.do(lambda: self._here.export(path, passphrase), lambda _: self.said.emit(f"Saved as {path}"))
 
     def import_people(
         self,
@@ -514,7 +497,7 @@ class Faces(QObject):
             else:
                 self.failed.emit(error)
 
-        self._do(lambda: self._here.import_people(path, passphrase, merge=merge), arrived, failed)
+        self._errands.do(lambda: self._here.import_people(path, passphrase, merge=merge), arrived, failed)
 
     # adding ---------------------------------------------------------------------------------------------------------
 
@@ -533,7 +516,7 @@ class Faces(QObject):
             match = recogniser.match(np.asarray(mean, np.float32))[0]
             return Newcomer(tuple(seen), odd, match.person, match.similarity, match.probability, match.name is not None)
 
-        self._do(work, done)
+        self._errands.do(work, done)
 
     def keep(
         self,
@@ -564,7 +547,7 @@ class Faces(QObject):
             self.failed.emit(error)
             failed()
 
-        self._do(lambda: self._kept(faces, name=name, note=note, person=person), added, wrong)
+        self._errands.do(lambda: self._kept(faces, name=name, note=note, person=person), added, wrong)
 
     def from_match(self, face: FaceMatch, source: str) -> Candidate | None:
         """A face of the live flow as one that may be kept."""
@@ -722,7 +705,7 @@ class Faces(QObject):
             self.failed.emit(error)
             failed()
 
-        self._do(work, lambda found: done(*found), wrong)
+        self._errands.do(work, lambda found: done(*found), wrong)
 
     # anything else --------------------------------------------------------------------------------------------------
 
@@ -733,11 +716,11 @@ class Faces(QObject):
         failed: Callable[[BaseException], None] | None = None,
     ) -> None:
         """Do some work in the other thread after all that was asked for before, then `done` here."""
-        self._do(work, done, failed)
+        self._errands.do(work, done, failed)
 
     def with_gallery(self, work: Callable[[Gallery], T], done: Callable[[T], None]) -> None:
         """The same with the gallery."""
-        self._do(lambda: work(self._here), done)
+        self._errands.do(lambda: work(self._here), done)
 
     # inside ---------------------------------------------------------------------------------------------------------
 
@@ -779,7 +762,7 @@ class Faces(QObject):
         self.state = state
         if state == "open":
             if self.log is not None:
-                self._do(self.log.load)
+                self._errands.do(self.log.load)
             self._refresh()
         else:
             self.people, self._thumbnails = (), {}
@@ -801,7 +784,7 @@ class Faces(QObject):
             self.failed.emit(error)
             self._refresh()
 
-        self._do(lambda: work(self._here), done, failed, lasting=True)
+        self._errands.do(lambda: work(self._here), done, failed, lasting=True)
 
     def _refresh(self) -> None:
         """Read again who is there, and have them recognised."""
@@ -835,7 +818,7 @@ class Faces(QObject):
                 self.changed.emit()
                 self._catch_up()
 
-        self._do(read, show)
+        self._errands.do(read, show)
 
     def _catch_up(self) -> None:
         """Look at the faces that the running network has not seen yet; then they are recognised."""
@@ -872,7 +855,7 @@ class Faces(QObject):
             self.working.emit()
 
         if self.preparing is None:
-            self._do(lambda: self._here.count_missing(model), begin)
+            self._errands.do(lambda: self._here.count_missing(model), begin)
 
     def _rebuild(self, *, look: bool = True) -> None:
         """Recognise by what the gallery is now; `look`: also compare all its faces, which no threshold changes."""
@@ -903,7 +886,7 @@ class Faces(QObject):
                 self._tell(self.recogniser)
             self.recognition.emit()
 
-        self._do(build, built)
+        self._errands.do(build, built)
 
     # in the working thread ------------------------------------------------------------------------------------------
 
@@ -989,46 +972,7 @@ class Faces(QObject):
             raise
         return owner, len(kept)
 
-    # the errands ----------------------------------------------------------------------------------------------------
-
-    def _do(
-        self,
-        work: Callable[[], T],
-        done: Callable[[T], None] = lambda _: None,
-        failed: Callable[[BaseException], None] | None = None,
-        *,
-        lasting: bool = False,
-    ) -> None:
-        """Do some work in the other thread after all that was asked for before, then `done` here.
-
-        Args:
-            lasting: it changes the gallery, and is done even if the window goes first.
-        """
-        if not self._closed:
-            self._errands.append(_Errand(work, done, failed or self.failed.emit, lasting))
-            self._next()
-
-    def _next(self) -> None:
-        if self._busy or not self._errands:
-            return
-        self._busy = True
-        errand = self._errands.popleft()
-
-        def attempt() -> tuple[bool, Any]:
-            try:
-                return True, errand.work()
-            except Exception as error:  # whoever asked for it hears of it
-                return False, error
-
-        def deliver(found: tuple[bool, Any]) -> None:
-            self._busy = False
-            well, value = found
-            try:
-                (errand.done if well else errand.failed)(value)
-            finally:
-                self._next()
-
-        self._call(attempt, deliver)
+    # many things ----------------------------------------------------------------------------------------------------
 
     def _go_through(
         self,
@@ -1082,7 +1026,7 @@ class Faces(QObject):
                     self.failed.emit(error)
                 go_on()
 
-            self._do(lambda: work(item), fine, wrong)
+            self._errands.do(lambda: work(item), fine, wrong)
 
         def nothing(error: BaseException) -> None:
             if not isinstance(error, Cancelled):
@@ -1091,10 +1035,10 @@ class Faces(QObject):
             end()
 
         if callable(items):
-            self._do(items, begin, nothing)
+            self._errands.do(items, begin, nothing)
         else:
             known = items
-            self._do(lambda: known, begin, nothing)
+            self._errands.do(lambda: known, begin, nothing)
         return job
 
 

@@ -238,7 +238,7 @@ def run_folder(card: ModelCard) -> Path | None:
 def describe(card: ModelCard) -> str:
     """A line about a network: what it is for, and where it comes from."""
     origin = {
-        "bundled": "comes with ConvScope",
+        "bundled": "built in",
         "trained": "trained here",
         "downloaded": "downloaded",
         "imported": "imported from a file",

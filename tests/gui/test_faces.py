@@ -63,7 +63,7 @@ def enter(window: MainWindow, qtbot, network: str = NETWORK) -> None:
     qtbot.waitUntil(lambda: ready(window) == network or bool(window.notices.cards), timeout=240_000)
     assert not [card.key for card in window.notices.cards]
     qtbot.waitUntil(lambda: faces(window).state not in ("closed",), timeout=20_000)
-    qtbot.waitUntil(lambda: not faces(window)._errands and not faces(window)._busy, timeout=20_000)
+    qtbot.waitUntil(lambda: faces(window)._errands.idle, timeout=20_000)
 
 
 def ready(window: MainWindow) -> str:
@@ -83,7 +83,7 @@ def people(window: MainWindow) -> PeoplePanel:
 
 def settle(window: MainWindow, qtbot) -> None:
     """Wait until nothing is to be done any more."""
-    qtbot.waitUntil(lambda: not faces(window)._errands and not faces(window)._busy, timeout=60_000)
+    qtbot.waitUntil(lambda: faces(window)._errands.idle, timeout=60_000)
 
 
 def names(window: MainWindow) -> list[str]:

@@ -459,7 +459,7 @@ def test_why_there_are_no_boxes_is_said(panel: AnswerPanel, sight: Sight) -> Non
     answer(panel, sight, result(UNSURE))
     assert panel.reading.text == "Nothing in sight" and "30 %" in panel.reading.explanation
     answer(panel, sight, result(DOG, index=1))
-    assert panel.reading.explanation == "1 of classes that are not shown."
+    assert panel.reading.explanation == "1 in sight, of a class that is not shown."
     sight.show_classes(frozenset())
     assert panel.reading.text == "No class is shown"
     panel.set_place("nothing")
