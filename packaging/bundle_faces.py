@@ -34,7 +34,10 @@ training pictures are for research alone: this network is for learning and for u
 
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
     """Weights of the run into the resources, and their card."""
-    return measured(shipped.half(runs, "faces", title="Faces", recipes=("faces",), notes=NOTES), data / "faces")
+    return measured(
+        shipped.half(runs, "faces", title="Faces", recipes=("faces", "faces-second", "faces-settle"), notes=NOTES),
+        data / "faces",
+    )
 
 
 def measured(card: ModelCard, data: Path) -> ModelCard:
