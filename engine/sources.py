@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import collections
 import contextlib
+import ctypes
 import dataclasses
 import functools
 import logging
@@ -41,6 +42,7 @@ Kind: TypeAlias = Literal["camera", "video", "pictures", "screen", "moving digit
 
 _TRY_OTHER = "Choose another file, or try the built-in moving digits."
 _RETRY_SECONDS = 1.0  # between two attempts to open a camera that was unplugged
+_SETTLED = 60  # pictures of one size after which those of another are gone from everywhere
 _TRIES = 3  # to read on in a remote file, in one place; then it is damaged there
 _UNSURE = 1.0  # seconds by which a header may promise too much: it often only estimates
 _PICTURE_SECONDS = 1.0  # for which each picture of a folder is shown
@@ -677,6 +679,7 @@ class Capture:
             while source is not None and not self._ending:
                 if self._play(source):
                     source.close()
+                    _return_memory()
                     source = self._reopen()
                 else:
                     self._rest(source)
@@ -685,6 +688,7 @@ class Capture:
         finally:
             if source is not None:
                 source.close()
+            _return_memory()
 
     def _open(self) -> FrameSource:
         try:
@@ -702,6 +706,7 @@ class Capture:
         due = time.perf_counter()
         seconds = 1 / source.info.fps
         failures = 0
+        shape, settled = (0, 0), 0  # of the pictures, and how many have come since it changed
         while not self._ending:
             self._wake.clear()
             with self._lock:
@@ -759,6 +764,10 @@ class Capture:
             self._position = frame.index + 1
             self._broken_off = (-1, 0)
             self._on_frame(frame)
+            settled = settled + 1 if frame.image.shape[:2] == shape else 0
+            if settled == _SETTLED:
+                _return_memory()  # of the larger pictures from before, which nobody holds by now
+            shape = frame.image.shape[:2]
             if source.info.kind == "camera" or (source.info.live and source.info.kind == "video"):
                 continue  # its own pace: read waits for the next frame
             due += seconds
@@ -824,6 +833,13 @@ class Capture:
     def _tell(self, phase: Any, error: EngineError | None = None) -> None:
         if not self._ending:
             self._on_state(CaptureState(phase, self._info, self._position, error))
+
+
+def _return_memory() -> None:
+    """Have the C library give back what freed pictures have left behind, where it would keep it (glibc does)."""
+    if sys.platform == "linux":
+        with contextlib.suppress(OSError, AttributeError):
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 @contextlib.contextmanager

@@ -3,8 +3,8 @@
 
 FOLDER holds `identities.csv.gz` and the archives that it names; OUT gets the same list and links to everything else, so
 it can be named as the folder of a recipe. In two thirds of the crops the landmarks lie where a template has them; here
-our own face detector looks for them, as it does wherever the network is used. Where it finds no face they stay, and also
-where it finds one that is elsewhere: it is another one.
+our own face detector looks for them, as it does wherever the network is used. Where it finds no face they stay, and
+where it finds one that is elsewhere, too: that is another one.
 """
 
 from __future__ import annotations

@@ -472,6 +472,28 @@ def test_no_camera_is_said_clearly(monkeypatch: pytest.MonkeyPatch) -> None:
         assert "open a video" in failure.value.hint
 
 
+def test_what_larger_pictures_have_left_behind_is_given_back(
+    fake_camera: type[FakeDevice], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given_back: list[int] = []
+    watcher = Watcher()
+    sizes = iter([1, 9, 9, 9, 9, *[1] * 1000])
+
+    def read(device: FakeDevice) -> tuple[bool, Any]:
+        side = next(sizes)
+        return True, np.zeros((6 * side, 8 * side, 3), np.uint8)
+
+    monkeypatch.setattr(fake_camera, "read", read)
+    monkeypatch.setattr(sources, "_SETTLED", 3)
+    monkeypatch.setattr(sources, "_return_memory", lambda: given_back.append(len(watcher.frames)))
+    play = capture("camera:Desk", watcher)
+    play.start()
+    watcher.wait(lambda: len(given_back) >= 2)
+    play.stop()
+    assert given_back[:2] == [4, 8], "three pictures after each change of their size"
+    assert len(given_back) == 3, "and at the end"
+
+
 def test_camera_by_name_in_true_colours(fake_camera: type[FakeDevice]) -> None:
     source = open_source("camera:Desk")
     assert fake_camera.opened == [2]
