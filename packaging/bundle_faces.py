@@ -35,7 +35,7 @@ training pictures are for research alone: this network is for learning and for u
 def bundle(runs: Sequence[Path], data: Path) -> ModelCard:
     """Weights of the run into the resources, and their card."""
     return measured(
-        shipped.half(runs, "faces", title="Faces", recipes=("faces", "faces-second", "faces-settle"), notes=NOTES),
+        shipped.half(runs, "faces", title="Faces", recipes=("faces", "faces-second"), notes=NOTES),
         data / "faces",
     )
 

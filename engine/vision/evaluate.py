@@ -373,25 +373,18 @@ def embed_crops(
 
 def upright_face(reader: FaceReader, image: Image) -> tuple[Image, bool]:
     """The one face of a crop as the network sees it, and whether a face was found (else it is the whole crop)."""
-    face = face_of_crop(reader, image)
-    if face is not None:
+    found = reader.find_in_crop(image)
+    if len(found):
+        height, width = image.shape[:2]
+        boxes = found.xyxy
+        sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
+        off = np.hypot(*((boxes[:, :2] + boxes[:, 2:]) / 2 - np.array([width / 2, height / 2])).T)
+        best = int((sides - 2 * off).argmax())
+        face = reader.look_closer(image, found[[best]])
         return reader.upright(image, face)[0], True
     size = reader.card.preprocess.size
     way = cv2.INTER_AREA if min(image.shape[:2]) > size else cv2.INTER_LINEAR
     return np.ascontiguousarray(cv2.resize(image, (size, size), interpolation=way)), False
-
-
-def face_of_crop(reader: FaceReader, image: Image) -> Detections | None:
-    """The one face that a crop was cut out for, by a closer look: the largest near its middle; None: there is none."""
-    found = reader.find_in_crop(image)
-    if not len(found):
-        return None
-    height, width = image.shape[:2]
-    boxes = found.xyxy
-    sides = (boxes[:, 2:] - boxes[:, :2]).max(axis=1)
-    off = np.hypot(*((boxes[:, :2] + boxes[:, 2:]) / 2 - np.array([width / 2, height / 2])).T)
-    best = int((sides - 2 * off).argmax())
-    return reader.look_closer(image, found[[best]])
 
 
 _BROKEN = (OSError, ValueError, EOFError, zlib.error, LZMAError, tarfile.TarError, RecursionError)
